@@ -1,0 +1,41 @@
+"""What a split looks like from outside: samples a class, and images that stand in two parts.
+
+The audit compares and counts; no network sees what it reads.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+
+from konvoi.data.dataset import Dataset
+from konvoi.data.split import Indices, Split
+
+
+def class_counts(dataset: Dataset, split: Split) -> dict[str, tuple[int, ...]]:
+    """Samples of each class, in label order, in train, validation and test."""
+    return {
+        part: tuple(int(count) for count in np.bincount(dataset.labels[indices], minlength=len(dataset.class_names)))
+        for part, indices in _parts(split).items()
+    }
+
+
+def duplicate_counts(dataset: Dataset, split: Split) -> dict[str, int]:
+    """How many images of validation and of test stand, pixel by pixel, in train as well.
+
+    Copies across the split let a network score by memory; the report warns of them.
+    """
+    parts = _parts(split)
+    train = {_digest(dataset, position) for position in parts["train"]}
+    return {
+        part: sum(_digest(dataset, position) in train for position in parts[part]) for part in ("validation", "test")
+    }
+
+
+def _parts(split: Split) -> dict[str, Indices]:
+    return {"train": split.train, "validation": split.validation, "test": split.test.indices_for_audit()}
+
+
+def _digest(dataset: Dataset, position: int) -> bytes:
+    return blake2b(dataset.images[position].tobytes(), digest_size=16).digest()

@@ -1,0 +1,111 @@
+"""One epoch of training samples, batch by batch.
+
+Every sample once an epoch, in an order that is a pure function of (seed, epoch); so an epoch can start at any
+step. The images stay as stored (uint8) on the device; a batch is gathered, converted, augmented and normalised
+there, with no work for single samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from konvoi.data.augment import Augmentation
+from konvoi.data.bands import Bands
+from konvoi.data.dataset import Dataset
+from konvoi.data.split import Indices
+from konvoi.randomness import numpy_stream
+from konvoi.recipe.schema import AugmentSection
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images `(n, C, H, W)` float32, normalised, and labels `(n,)` int64, on the device."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class Batches:
+    """The batches of one split, for training.
+
+    An epoch of N samples has ⌈N / batch size⌉ steps whose batches differ by at most one sample: no tiny last
+    batch, whose gradient would be mostly noise and whose batch statistics may not exist.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        indices: Indices,
+        bands: Bands,
+        batch_size: int,
+        seed: int,
+        augment: AugmentSection | None = None,
+        device: torch.device | None = None,
+        channels_last: bool = True,
+    ) -> None:
+        """Prepare the batches.
+
+        Args:
+            dataset: where the samples are.
+            indices: which of them, for example `split.train`.
+            bands: fitted on the training split; see `Bands.fitted`.
+            batch_size: the largest batch.
+            seed: of order and augmentation.
+            augment: the random changes, none by default.
+            device: where the batches are made, the CPU by default.
+            channels_last: memory format of the images.
+        """
+        self.device = device or torch.device("cpu")
+        self.samples = len(indices)
+        self.steps_per_epoch = -(-self.samples // batch_size)
+        self._seed = seed
+        self._indices = torch.from_numpy(np.ascontiguousarray(indices))
+        self._images = torch.from_numpy(dataset.images).to(self.device)
+        self._labels = torch.from_numpy(dataset.labels).to(self.device)
+        self._preparation = Preparation(bands, self.device, channels_last)
+        self._augmentation = Augmentation(augment or AugmentSection(), seed)
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from `first_step` on; both are counted from 0."""
+        order = self._indices[self._order(epoch)].to(self.device)
+        draws = None if self._augmentation.changes_nothing else self._augmentation.draws(epoch, self.samples)
+        for step in range(first_step, self.steps_per_epoch):
+            start, end = self.bounds(step)
+            chosen = order[start:end]
+            images = self._images.index_select(0, chosen).float()
+            if draws is not None:
+                images = self._augmentation.apply(images, draws[start:end].to(self.device))
+            yield Batch(self._preparation.normalise(images), self._labels.index_select(0, chosen))
+
+    def bounds(self, step: int) -> tuple[int, int]:
+        """First and one past the last position of a step's batch."""
+        return (
+            step * self.samples // self.steps_per_epoch,
+            (step + 1) * self.samples // self.steps_per_epoch,
+        )
+
+    def positions(self, epoch: int) -> Indices:
+        """The samples of an epoch in their order, as positions in the data set."""
+        return self._indices[self._order(epoch)].numpy()
+
+    def _order(self, epoch: int) -> Tensor:
+        return torch.from_numpy(numpy_stream(self._seed, "order", epoch).permutation(self.samples))
+
+
+class Preparation:
+    """From stored values to the network's input: float32, normalised per channel, in the network's memory format."""
+
+    def __init__(self, bands: Bands, device: torch.device, channels_last: bool = True) -> None:
+        gain, offset = bands.gain_and_offset
+        self._gain = torch.tensor(gain, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        self._offset = torch.tensor(offset, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Stored values as floats `(N, C, H, W)`, changed in place, to the network's input."""
+        return images.mul_(self._gain).add_(self._offset).contiguous(memory_format=self._memory_format)

@@ -1,0 +1,1 @@
+"""Networks: plain torch modules, one file a family. Knows nothing of data."""

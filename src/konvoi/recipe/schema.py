@@ -1,0 +1,304 @@
+"""What an experiment is: the typed sections of a recipe, with their ranges and defaults.
+
+Only the shape lives here; reading, overriding and writing recipes is in `recipe.files`. Imports no torch, so
+that a recipe can be checked on a machine, or in a command, that never trains.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: immutable, and with no room for misspelt keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ---- source -------------------------------------------------------------------------------------------------
+
+
+class DigitsSource(Section):
+    """The 1,797 handwritten digits (8×8, 16 grey levels) that ship inside scikit-learn."""
+
+    kind: Literal["digits"]
+
+
+class IdxSource(Section):
+    """The four IDX files of MNIST and of the data sets that took over its format."""
+
+    kind: Literal["idx"]
+    dataset: str = Field(
+        default="mnist", description="mnist and fashion-mnist are known by checksum; other names are free"
+    )
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="class names in label order; default: those of a known data set, else 0, 1, …"
+    )
+
+
+class ImageFolderSource(Section):
+    """A folder with one sub-folder of PNG, JPEG, PPM or TIFF images for each class."""
+
+    kind: Literal["image-folder"]
+    folder: str | None = Field(
+        default=None, description="default: --data-dir; with sub-folders train/ and test/, test/ is the sealed test set"
+    )
+    channels: Literal["grey", "rgb"] = "rgb"
+    size: tuple[PositiveInt, PositiveInt] = Field(
+        default=(32, 32), description="height and width in pixels to which every image is resized"
+    )
+
+
+SourceSection = Annotated[DigitsSource | IdxSource | ImageFolderSource, Field(discriminator="kind")]
+
+
+# ---- split and input ----------------------------------------------------------------------------------------
+
+
+class SplitSection(Section):
+    """How samples are divided into train, validation and test; always stratified by class."""
+
+    validation: OpenFraction = Field(default=0.2, description="share of the training samples held out for validation")
+    test: OpenFraction = Field(
+        default=0.2, description="share of all samples sealed for the test, where the source brings no test set"
+    )
+    seed: int = 0
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        default=None, description="k-fold cross-validation: the training samples in this many parts"
+    )
+    fold: Annotated[int, Field(ge=0)] = Field(default=0, description="which part validates, counted from 0")
+
+    @model_validator(mode="after")
+    def _fold_in_range(self) -> Self:
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(
+                f"fold {self.fold} does not exist: with folds = {self.folds}, fold is 0 to {self.folds - 1}"
+            )
+        return self
+
+
+class AugmentSection(Section):
+    """Random changes of the training images; every draw is uniform in ± the given limit."""
+
+    shift: NonNegativeFloat = Field(default=0.0, description="pixels, both axes")
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = Field(default=0.0, description="degrees")
+    scale: Fraction = Field(default=0.0, description="0.1 means 0.9 to 1.1 times the size")
+    shear: Annotated[float, Field(ge=0.0, lt=90.0)] = Field(default=0.0, description="degrees")
+    elastic: NonNegativeFloat = Field(default=0.0, description="largest displacement in pixels of a smooth warp")
+    flip: bool = Field(default=False, description="left-right, for half of the images")
+
+
+class InputSection(Section):
+    """What the network sees of an image."""
+
+    normalise: Literal["none", "unit", "standard"] = Field(
+        default="standard",
+        description="none: stored values; unit: 0 to 1; standard: mean 0 and deviation 1 over the training split",
+    )
+    augment: AugmentSection = AugmentSection()
+
+
+# ---- network ------------------------------------------------------------------------------------------------
+
+Activation = Literal["relu", "gelu", "tanh", "sigmoid"]
+Initialisation = Literal["torch", "glorot", "he"]
+
+
+class MlpNetwork(Section):
+    """Fully connected layers on the flattened image."""
+
+    kind: Literal["mlp"]
+    hidden: tuple[PositiveInt, ...] = (128, 128)
+    activation: Activation = "relu"
+    dropout: Fraction = Field(default=0.0, description="after every hidden layer")
+    init: Initialisation = "he"
+
+
+class ConvBlock(Section):
+    """Convolution → pooling → normalisation → activation → dropout; all but the convolution are optional.
+
+    A convolution directly before a normalisation has no biases, because the normalisation's shift replaces
+    them.
+    """
+
+    maps: PositiveInt = Field(description="feature maps, the number of filters")
+    kernel: PositiveInt = 3
+    stride: PositiveInt = 1
+    padding: Literal["valid", "same"] = "same"
+    norm: Literal["none", "batch"] = "none"
+    activation: Activation | Literal["none"] = "relu"
+    pool: Literal["none", "max", "average"] = "none"
+    pool_size: Annotated[int, Field(ge=2)] = 2
+    dropout: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _same_padding_needs_an_odd_kernel(self) -> Self:
+        if self.padding == "same" and self.kernel % 2 == 0:
+            raise ValueError(f"same padding needs an odd kernel, and {self.kernel} is even: use padding: valid")
+        return self
+
+
+class CnnNetwork(Section):
+    """Convolution blocks, then optionally a global pooling, hidden dense layers, and the output layer."""
+
+    kind: Literal["cnn"]
+    blocks: Annotated[tuple[ConvBlock, ...], Field(min_length=1)]
+    global_pool: Literal["none", "max", "average"] = "none"
+    hidden: tuple[PositiveInt, ...] = ()
+    activation: Activation = Field(default="relu", description="of the hidden dense layers")
+    dropout: Fraction = Field(default=0.0, description="before the first dense layer and after every hidden one")
+    init: Initialisation = "he"
+
+
+NetworkSection = Annotated[MlpNetwork | CnnNetwork, Field(discriminator="kind")]
+
+
+# ---- loss, optimiser, schedule, budget, compute ----------------------------------------------------------------
+
+
+class LossSection(Section):
+    """The cross-entropy of the softmax over the logits."""
+
+    kind: Literal["cross-entropy"] = "cross-entropy"
+    label_smoothing: Fraction = 0.0
+
+
+class OptimiserSection(Section):
+    """What all optimisers share."""
+
+    weight_decay: NonNegativeFloat = 0.0
+    decay_norms_and_biases: bool = Field(
+        default=False, description="whether weight decay also pulls normalisation parameters and biases to zero"
+    )
+    clip_norm: PositiveFloat | None = Field(default=None, description="largest Euclidean norm of the gradient")
+
+
+class Sgd(OptimiserSection):
+    """Stochastic gradient descent, with heavy-ball or Nesterov momentum."""
+
+    kind: Literal["sgd"]
+    lr: PositiveFloat = 0.01
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov needs momentum > 0; 0.9 is usual")
+        return self
+
+
+class Adam(OptimiserSection):
+    """Adam; weight decay enters the gradient."""
+
+    kind: Literal["adam"]
+    lr: PositiveFloat = 0.001
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+
+
+class AdamW(OptimiserSection):
+    """Adam with weight decay apart from the gradient."""
+
+    kind: Literal["adamw"]
+    lr: PositiveFloat = 0.001
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    weight_decay: NonNegativeFloat = 0.01
+
+
+OptimSection = Annotated[Sgd | Adam | AdamW, Field(discriminator="kind")]
+
+
+class Warmup(Section):
+    """A linear rise of the learning rate over the first epochs, shared by all schedules."""
+
+    warmup_epochs: NonNegativeFloat = 0.0
+
+
+class ConstantSchedule(Warmup):
+    """The same learning rate throughout."""
+
+    kind: Literal["constant"]
+
+
+class StepSchedule(Warmup):
+    """The learning rate times `factor` after every `every` epochs."""
+
+    kind: Literal["step"]
+    every: PositiveFloat
+    factor: OpenFraction = 0.1
+
+
+class CosineSchedule(Warmup):
+    """Half a cosine from the learning rate down to `final` times it."""
+
+    kind: Literal["cosine"]
+    final: Fraction = 0.0
+
+
+class OneCycleSchedule(Section):
+    """A linear rise from `initial` × lr to lr over `rise` of the steps, then a linear fall to `final` × lr."""
+
+    kind: Literal["one-cycle"]
+    rise: OpenFraction = 0.3
+    initial: Fraction = 0.04
+    final: Fraction = 0.0
+
+
+ScheduleSection = Annotated[
+    ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule, Field(discriminator="kind")
+]
+
+
+class BudgetSection(Section):
+    """How long to train and which weights to keep."""
+
+    epochs: PositiveInt = 10
+    batch: PositiveInt = 64
+    keep: Literal["best", "last"] = Field(
+        default="best", description="best: the epoch of highest validation accuracy, of lower loss where equal"
+    )
+    early_stopping: PositiveInt | None = Field(
+        default=None, description="stop after this many epochs without a better validation accuracy"
+    )
+    ema: OpenFraction | None = Field(
+        default=None, description="decay of an exponential moving average of the weights, which is what is evaluated"
+    )
+    checkpoint_seconds: NonNegativeFloat = Field(
+        default=30.0, description="time between checkpoints; one is also written at the end and at a signal"
+    )
+
+
+class ComputeSection(Section):
+    """On what, and in which arithmetic; never what is learned."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
+
+
+class Recipe(Section):
+    """One experiment, written down."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    about: str = Field(default="", description="one line: what this is and where it comes from")
+    source: SourceSection
+    split: SplitSection = SplitSection()
+    input: InputSection = InputSection()
+    network: NetworkSection
+    loss: LossSection = LossSection()
+    optim: OptimSection
+    schedule: ScheduleSection = ConstantSchedule(kind="constant")
+    budget: BudgetSection = BudgetSection()
+    compute: ComputeSection = ComputeSection()
+    seed: int = 0

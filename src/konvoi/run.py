@@ -1,0 +1,320 @@
+"""The run: the folder that a training writes, and the only place that knows its file names.
+
+    RUN/recipe.yaml          the whole recipe, defaults included
+    RUN/run.json             data, split, bands, environment, command, state (`RunFacts`)
+    RUN/history.json         one entry an epoch (`EpochRecord`)
+    RUN/checkpoints/         last.safetensors and the best epoch's (see `training.checkpoint`)
+    RUN/test_reads.jsonl     every opening of the sealed test split
+    RUN/evaluation.json      the scores (`Evaluation`)
+    RUN/predictions.npz      labels and probabilities of validation and test samples
+    RUN/examples.npz         the pictures that the report shows
+    RUN/report.html
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from konvoi.errors import RunError
+from konvoi.evaluation.scores import Scores
+from konvoi.files import write_aside, write_json, write_text
+from konvoi.recipe import Recipe, parse_recipe, recipe_yaml
+from konvoi.record import Record
+from konvoi.training.history import EpochRecord
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from konvoi.data.bands import Bands
+
+R = TypeVar("R", bound=Record)
+RunState = Literal["running", "interrupted", "diverged", "trained", "evaluated"]
+
+
+class DataFacts(Record):
+    """What was trained on.
+
+    Attributes:
+        origin: folders or files it was read from.
+        data_dir: the folder given by the user, which resuming reads again.
+        fingerprint: SHA-256 of pixels, labels and class names.
+        class_counts: samples of each class in train, validation and test.
+        duplicates: images of train that stand again, pixel by pixel, in validation and in test.
+    """
+
+    name: str
+    origin: str
+    data_dir: str | None
+    fingerprint: str
+    samples: int
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    skipped: tuple[str, ...]
+    split_method: str
+    split_fingerprint: str
+    split_sizes: dict[str, int]
+    class_counts: dict[str, tuple[int, ...]]
+    duplicates: dict[str, int]
+    bands: dict[str, Any]
+
+
+class RunFacts(Record):
+    """`run.json`."""
+
+    konvoi_version: str
+    created: datetime
+    command: str
+    state: RunState
+    data: DataFacts
+    environment: dict[str, str]
+    precision: str
+    device: str
+    parameters: int
+
+
+class Evaluation(Record):
+    """`evaluation.json`: the scores of the kept weights on each split, all in evaluation mode.
+
+    Attributes:
+        epoch: whose weights were scored.
+        weights: in words, for example "epoch 7 of 10, highest validation accuracy, averaged weights".
+        train: E_in; None where it was not computed.
+        test: E_out; None as long as the test split is sealed.
+        test_reads: how often the test split has been read, this evaluation included.
+        seconds: what the evaluation took.
+    """
+
+    epoch: int
+    weights: str
+    train: Scores
+    validation: Scores
+    test: Scores | None
+    test_reads: int
+    evaluated: datetime
+    seconds: float
+
+
+class Predictions(Record):
+    """Labels `(N,)` int64, probabilities `(N, K)` float32, and positions `(N,)` int64 in the data set."""
+
+    model_config = {"arbitrary_types_allowed": True, "frozen": True}
+
+    positions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+class Examples(Record):
+    """Pictures for the report, as stored: uint8 `(n, C, H, W)`.
+
+    Attributes:
+        mistakes: the most confident mistakes of the test split (of validation, as long as the test is sealed),
+            most confident first.
+        mistake_labels: their true classes.
+        mistake_probabilities: `(n, K)`.
+        mistake_names: file names or sample numbers.
+        specimen: `(1, C, H, W)`, one correctly classified validation image, for the feature maps.
+        specimen_label: its class.
+    """
+
+    model_config = {"arbitrary_types_allowed": True, "frozen": True}
+
+    mistakes: NDArray[np.uint8]
+    mistake_labels: NDArray[np.int64]
+    mistake_probabilities: NDArray[np.float32]
+    mistake_names: tuple[str, ...]
+    specimen: NDArray[np.uint8]
+    specimen_label: int
+
+
+class Run:
+    """A run folder, read lazily; `load_run` is the usual way to one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    # ---- places ----
+
+    @property
+    def recipe_path(self) -> Path:
+        """The whole recipe, defaults included."""
+        return self.folder / "recipe.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The state to resume from."""
+        return self.checkpoints / "last.safetensors"
+
+    @property
+    def test_log(self) -> Path:
+        """The log of every opening of the test split."""
+        return self.folder / "test_reads.jsonl"
+
+    @property
+    def report_path(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+    # ---- contents ----
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe this run was made with."""
+        return parse_recipe(self._text("recipe.yaml"), str(self.recipe_path))
+
+    @property
+    def facts(self) -> RunFacts:
+        """Data, split, environment and state."""
+        return self._record("run.json", RunFacts)
+
+    @property
+    def history(self) -> list[EpochRecord]:
+        """One entry for every finished epoch."""
+        if not (self.folder / "history.json").exists():
+            return []
+        return [EpochRecord.model_validate(entry) for entry in json.loads(self._text("history.json"))]
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The scores, or None as long as nothing was evaluated."""
+        if not (self.folder / "evaluation.json").exists():
+            return None
+        return self._record("evaluation.json", Evaluation)
+
+    @property
+    def bands(self) -> Bands:
+        """The channels this network was trained on, with their normalisation."""
+        from konvoi.data.bands import Bands
+
+        return Bands.from_json(self.facts.data.bands)
+
+    def predictions(self, part: Literal["validation", "test"]) -> Predictions:
+        """Labels and probabilities of one split, as evaluated."""
+        with self._arrays("predictions.npz") as arrays:
+            if f"{part}_labels" not in arrays:
+                raise RunError(f"{self.folder} holds no {part} predictions. Run `konvoi evaluate {self.folder}` first.")
+            return Predictions(
+                positions=arrays[f"{part}_positions"],
+                labels=arrays[f"{part}_labels"],
+                probabilities=arrays[f"{part}_probabilities"],
+            )
+
+    def examples(self) -> Examples:
+        """The pictures that the report shows."""
+        with self._arrays("examples.npz") as arrays:
+            return Examples(
+                mistakes=arrays["mistakes"],
+                mistake_labels=arrays["mistake_labels"],
+                mistake_probabilities=arrays["mistake_probabilities"],
+                mistake_names=tuple(str(name) for name in arrays["mistake_names"]),
+                specimen=arrays["specimen"],
+                specimen_label=int(arrays["specimen_label"]),
+            )
+
+    def network(self) -> nn.Module:
+        """The trained network with the kept weights, on the CPU, in evaluation mode."""
+        from konvoi.models.build import build_network
+        from konvoi.training.checkpoint import kept_weights
+
+        facts = self.facts
+        network = build_network(self.recipe, facts.data.image_shape, len(facts.data.class_names))
+        network.load_state_dict(kept_weights(self.checkpoints).weights)
+        return network.eval()
+
+    # ---- writing ----
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write `recipe.yaml`."""
+        write_text(self.recipe_path, recipe_yaml(recipe))
+
+    def write_facts(self, facts: RunFacts) -> None:
+        """Write `run.json`."""
+        write_json(self.folder / "run.json", facts.model_dump(mode="json"))
+
+    def write_state(self, state: RunState) -> None:
+        """Change the state in `run.json`."""
+        self.write_facts(self.facts.model_copy(update={"state": state}))
+
+    def write_history(self, history: list[EpochRecord]) -> None:
+        """Write `history.json`."""
+        write_json(self.folder / "history.json", [entry.model_dump(mode="json") for entry in history])
+
+    def write_evaluation(self, evaluation: Evaluation) -> None:
+        """Write `evaluation.json`."""
+        write_json(self.folder / "evaluation.json", evaluation.model_dump(mode="json"))
+
+    def write_predictions(self, parts: dict[str, Predictions]) -> None:
+        """Write `predictions.npz`."""
+        arrays = {
+            f"{part}_{name}": getattr(predictions, name)
+            for part, predictions in parts.items()
+            for name in ("positions", "labels", "probabilities")
+        }
+        self._write_arrays("predictions.npz", arrays)
+
+    def write_examples(self, examples: Examples) -> None:
+        """Write `examples.npz`."""
+        arrays = {name: np.asarray(getattr(examples, name)) for name in Examples.model_fields}
+        arrays["mistake_names"] = np.asarray(examples.mistake_names, dtype=np.str_)
+        self._write_arrays("examples.npz", arrays)
+
+    def _write_arrays(self, name: str, arrays: dict[str, NDArray[Any]]) -> None:
+        def write(aside: Path) -> None:
+            with aside.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **arrays)
+
+        write_aside(self.folder / name, write)
+
+    # ---- reading files ----
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.folder / name} cannot be read: {error}.") from error
+
+    def _record(self, name: str, kind: type[R]) -> R:
+        try:
+            return kind.model_validate_json(self._text(name))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise RunError(f"{self.folder / name} is damaged or of another version: {place}: {first['msg']}.") from error
+
+    def _arrays(self, name: str) -> np.lib.npyio.NpzFile:
+        try:
+            return np.load(self.folder / name, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.folder / name} cannot be read: {error}. Run `konvoi evaluate {self.folder}` first."
+            ) from error
+
+
+def load_run(folder: str | Path) -> Run:
+    """Open a run folder.
+
+    Raises:
+        RunError: this is no run folder.
+    """
+    run = Run(Path(folder))
+    if not run.folder.is_dir():
+        raise RunError(f"There is no run folder {run.folder}.")
+    if not run.recipe_path.exists():
+        raise RunError(f"{run.folder} is not a run folder: it holds no recipe.yaml.")
+    return run

@@ -1,0 +1,161 @@
+"""Checkpoints: the whole state of a training in one safetensors file, written aside and renamed.
+
+Tensors are named `network/…`, `average/…` and `optimiser/…`; everything else is JSON in the file's header. Nothing is
+pickled. The best epoch's weights lie in a file of their own, which the last checkpoint names, so that the two
+always belong together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from konvoi.errors import RunError
+from konvoi.files import write_aside
+from konvoi.record import Record
+from konvoi.training.history import EpochRecord
+
+LAST = "last.safetensors"
+
+
+class Progress(Record):
+    """Where a training stands; with the tensors, all that resuming needs.
+
+    Attributes:
+        epoch: finished epochs.
+        step_in_epoch: finished steps of the epoch in progress.
+        loss_sum: over the epoch in progress, each sample's loss; `correct` and `samples` likewise.
+        seconds: of the epoch in progress, by activity.
+        history: of the finished epochs.
+        best_epoch: the epoch, counted from 1, of the best validation accuracy, or None.
+        best_file: the file of its weights.
+        scaler: state of the float16 loss scaler.
+        finished: whether the training came to its end.
+    """
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    samples: int = 0
+    seconds: dict[str, float] = {}
+    history: tuple[EpochRecord, ...] = ()
+    best_epoch: int | None = None
+    best_file: str | None = None
+    scaler: dict[str, float] = {}
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class KeptWeights:
+    """The weights that a training ends with.
+
+    Attributes:
+        weights: a state dict of the network.
+        epoch: at whose end they were taken, counted from 1.
+    """
+
+    weights: dict[str, Tensor]
+    epoch: int
+
+
+def save_checkpoint(folder: Path, tensors: dict[str, Tensor], progress: Progress) -> None:
+    """Replace `last.safetensors`, then remove weights files that it no longer names.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written; the checkpoint before is untouched.
+    """
+    _write(folder / LAST, tensors, {"progress": progress.model_dump_json()})
+    for file in folder.glob("best-*.safetensors"):
+        if file.name != progress.best_file:
+            file.unlink(missing_ok=True)
+
+
+def save_best(folder: Path, weights: dict[str, Tensor], epoch: int) -> str:
+    """Write the weights of the best epoch and return the file's name; `save_checkpoint` makes them count."""
+    name = f"best-{epoch:04d}.safetensors"
+    _write(folder / name, {f"network/{key}": value for key, value in weights.items()}, {"epoch": str(epoch)})
+    return name
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Progress]:
+    """The tensors and the progress that `save_checkpoint` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    tensors, header = _read(folder / LAST)
+    return tensors, Progress.model_validate_json(header["progress"])
+
+
+def kept_weights(folder: Path) -> KeptWeights:
+    """The weights to evaluate: those of the best epoch where the recipe keeps the best, else the last.
+
+    Raises:
+        RunError: there is no checkpoint yet, or it is damaged.
+    """
+    tensors, progress = load_checkpoint(folder)
+    if progress.best_file is not None:
+        tensors, header = _read(folder / progress.best_file)
+        return KeptWeights(with_prefix(tensors, "network/"), int(header["epoch"]))
+    averaged = with_prefix(tensors, "average/")
+    return KeptWeights(averaged or with_prefix(tensors, "network/"), progress.epoch)
+
+
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state as named tensors: `optimiser/<parameter>/<key>`."""
+    state: dict[int, dict[str, Any]] = optimiser.state_dict()["state"]
+    return {
+        f"optimiser/{parameter}/{key}": value
+        for parameter, entries in state.items()
+        for key, value in entries.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give an optimiser over the same parameters the state that `optimiser_tensors` named."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in with_prefix(tensors, "optimiser/").items():
+        index, key = name.split("/")
+        parameter = parameters[int(index)]
+        # Buffers of a parameter's shape must lie in memory as it does, or every step pays for the difference.
+        if value.shape == parameter.shape:
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        state.setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+
+
+def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    # safetensors stores row-major memory; a channels-last tensor gets its format back from the network it goes to.
+    rows = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        write_aside(path, lambda aside: save_file(rows, aside, metadata=header))
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"The checkpoint {path} cannot be written: {error}. The checkpoint before it is untouched; free space or "
+            "mend the folder's rights, then resume."
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not path.exists():
+        raise RunError(f"There is no checkpoint {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, str] = dict(file.metadata() or {})
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"The checkpoint {path} is damaged: {error}.") from error

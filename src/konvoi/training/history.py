@@ -1,0 +1,30 @@
+"""What is remembered of each epoch. Imports no torch, so that reports and tools read it quickly."""
+
+from __future__ import annotations
+
+from konvoi.record import Record
+
+
+class EpochRecord(Record):
+    """What one epoch did. Training figures are means over the epoch, in training mode; losses in nats.
+
+    Attributes:
+        epoch: counted from 1.
+        steps: optimiser steps since the start of training, at the end of this epoch.
+        lr: learning rate of the last step.
+        train_loss: includes label smoothing; `validation_loss` is plain cross-entropy.
+        seconds: where the time went: data, step, validation, checkpoint.
+        samples_per_second: of training alone, without validation.
+        best: whether this epoch was the best so far.
+    """
+
+    epoch: int
+    steps: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    seconds: dict[str, float]
+    samples_per_second: float
+    best: bool
