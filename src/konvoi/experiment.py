@@ -136,7 +136,12 @@ def resume(
 
 
 def evaluate(
-    run: Run, *, data_dir: Path | None = None, again: bool = False, material: Material | None = None, test: bool = True
+    run: Run,
+    *,
+    data_dir: Path | None = None,
+    again: bool = False,
+    material: Material | None = None,
+    test: bool = True,
 ) -> Evaluation:
     """Score the kept weights on train, validation and test, and write the scores, predictions and examples.
 
@@ -264,7 +269,9 @@ def _new_run(recipe: Recipe, folder: Path | None, network: nn.Module) -> Run:
         (folder / ".writable").write_bytes(b"")
         (folder / ".writable").unlink()
     except OSError as error:
-        raise RunError(f"The run folder {folder} cannot be written: {error.strerror}. Choose another with --run-dir.") from error
+        raise RunError(
+            f"The run folder {folder} cannot be written: {error.strerror}. Choose another with --run-dir."
+        ) from error
     # Weights, best weights, average, two optimiser states, and the file being written aside.
     needed = 6 * sum(value.nbytes for value in network.state_dict().values()) + (32 << 20)
     free = shutil.disk_usage(folder).free

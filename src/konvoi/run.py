@@ -1,19 +1,20 @@
 """The run: the folder that a training writes, and the only place that knows its file names.
 
-    RUN/recipe.yaml          the whole recipe, defaults included
-    RUN/run.json             data, split, bands, environment, command, state (`RunFacts`)
-    RUN/history.json         one entry an epoch (`EpochRecord`)
-    RUN/checkpoints/         last.safetensors and the best epoch's (see `training.checkpoint`)
-    RUN/test_reads.jsonl     every opening of the sealed test split
-    RUN/evaluation.json      the scores (`Evaluation`)
-    RUN/predictions.npz      labels and probabilities of validation and test samples
-    RUN/examples.npz         the pictures that the report shows
-    RUN/report.html
+RUN/recipe.yaml          the whole recipe, defaults included
+RUN/run.json             data, split, bands, environment, command, state (`RunFacts`)
+RUN/history.json         one entry an epoch (`EpochRecord`)
+RUN/checkpoints/         last.safetensors and the best epoch's (see `training.checkpoint`)
+RUN/test_reads.jsonl     every opening of the sealed test split
+RUN/evaluation.json      the scores (`Evaluation`)
+RUN/predictions.npz      labels and probabilities of validation and test samples
+RUN/examples.npz         the pictures that the report shows
+RUN/report.html
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from konvoi.errors import RunError
 from konvoi.evaluation.scores import Scores
@@ -105,7 +106,7 @@ class Evaluation(Record):
 class Predictions(Record):
     """Labels `(N,)` int64, probabilities `(N, K)` float32, and positions `(N,)` int64 in the data set."""
 
-    model_config = {"arbitrary_types_allowed": True, "frozen": True}
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
     positions: NDArray[np.int64]
     labels: NDArray[np.int64]
@@ -125,7 +126,7 @@ class Examples(Record):
         specimen_label: its class.
     """
 
-    model_config = {"arbitrary_types_allowed": True, "frozen": True}
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
     mistakes: NDArray[np.uint8]
     mistake_labels: NDArray[np.int64]
@@ -251,7 +252,7 @@ class Run:
         """Change the state in `run.json`."""
         self.write_facts(self.facts.model_copy(update={"state": state}))
 
-    def write_history(self, history: list[EpochRecord]) -> None:
+    def write_history(self, history: Sequence[EpochRecord]) -> None:
         """Write `history.json`."""
         write_json(self.folder / "history.json", [entry.model_dump(mode="json") for entry in history])
 
@@ -295,15 +296,18 @@ class Run:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            raise RunError(f"{self.folder / name} is damaged or of another version: {place}: {first['msg']}.") from error
+            raise RunError(
+                f"{self.folder / name} is damaged or of another version: {place}: {first['msg']}."
+            ) from error
 
     def _arrays(self, name: str) -> np.lib.npyio.NpzFile:
         try:
-            return np.load(self.folder / name, allow_pickle=False)
+            arrays: np.lib.npyio.NpzFile[Any] = np.load(self.folder / name, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise RunError(
                 f"{self.folder / name} cannot be read: {error}. Run `konvoi evaluate {self.folder}` first."
             ) from error
+        return arrays
 
 
 def load_run(folder: str | Path) -> Run:

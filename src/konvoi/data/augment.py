@@ -69,7 +69,9 @@ class Augmentation:
         aspect = height / width
         cosine, sine = zoom * torch.cos(angle), zoom * torch.sin(angle)
         # Rotation in pixels, so that it stays one in images that are not square; then the shear x ← x + s·y.
-        x_row = torch.stack([flip * cosine, flip * aspect * (shear * cosine - sine), right * 2 * limits.shift / width], 1)
+        x_row = torch.stack(
+            [flip * cosine, flip * aspect * (shear * cosine - sine), right * 2 * limits.shift / width], 1
+        )
         y_row = torch.stack([sine / aspect, shear * sine + cosine, down * 2 * limits.shift / height], 1)
         return torch.stack([x_row, y_row], dim=1)
 
@@ -80,6 +82,8 @@ class Augmentation:
         analysis", ICDAR 2003; a coarse grid interpolated bicubically takes the place of their Gaussian filter.
         """
         knots = draws.view(-1, 2, _ELASTIC_KNOTS, _ELASTIC_KNOTS)
-        smooth = torch.nn.functional.interpolate(knots, size=(height, width), mode="bicubic", align_corners=True)
+        smooth = torch.nn.functional.interpolate(
+            knots, size=(height, width), mode="bicubic", align_corners=True
+        )
         smooth = smooth.clamp(-1, 1) * self.settings.elastic
         return torch.stack([smooth[:, 0] * 2 / width, smooth[:, 1] * 2 / height], dim=-1)

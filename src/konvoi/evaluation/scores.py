@@ -1,6 +1,6 @@
 """Scores of a classifier: accuracy with its interval, per-class figures, confusion, calibration.
 
-Pure arithmetic on probabilities and labels, with no network and no file. Reading the test split is in `evaluation.evaluate`.
+Pure arithmetic on probabilities and labels, with no network and no file.
 """
 
 from __future__ import annotations

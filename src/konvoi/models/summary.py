@@ -95,9 +95,14 @@ def summarise(network: nn.Module, image_shape: tuple[int, int, int], dense_units
     """
     hollow = copy.deepcopy(network).to("meta").eval()
     leaves = [(name, layer) for name, layer in hollow.named_modules() if not list(layer.children())]
-    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-    for name, layer in leaves:
-        layer.register_forward_hook(_recorder(shapes, name))
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        shapes[names[layer]] = tuple(output.shape[1:])
+
+    names = {layer: name for name, layer in leaves}
+    for _, layer in leaves:
+        layer.register_forward_hook(record)
     with torch.no_grad():
         hollow(torch.empty((1, *image_shape), device="meta"))
 
@@ -105,9 +110,13 @@ def summarise(network: nn.Module, image_shape: tuple[int, int, int], dense_units
     field, jump = (1, 1), (1, 1)
     picture = True
     for name, layer in leaves:
-        before, after = shapes[name]
+        after = shapes[name]
         if isinstance(layer, WINDOWED):
-            kernel, stride, dilation = (_pair(layer.kernel_size), _pair(layer.stride), _pair(_dilation(layer)))
+            kernel, stride, dilation = (
+                _pair(layer.kernel_size),
+                _pair(layer.stride),
+                _pair(_dilation(layer)),
+            )
             # r ← r + (k − 1)·d·j;  j ← j·s  (Araujo et al., "Computing receptive fields", Distill 2019, equation 2)
             field = (
                 field[0] + (kernel[0] - 1) * dilation[0] * jump[0],
@@ -128,13 +137,6 @@ def summarise(network: nn.Module, image_shape: tuple[int, int, int], dense_units
             )
         )
     return NetworkSummary(tuple(layers), _compare(leaves, image_shape, dense_units))
-
-
-def _recorder(shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]], name: str):  # type: ignore[no-untyped-def]
-    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        shapes[name] = (tuple(inputs[0].shape[1:]), tuple(output.shape[1:]))
-
-    return record
 
 
 def _multiply_adds(layer: nn.Module, output_shape: tuple[int, ...]) -> int:

@@ -41,7 +41,9 @@ def recipe_text(name_or_path: str | Path) -> str:
             raise RecipeError(f"The recipe {path} cannot be read as UTF-8 text: {error}") from error
     if path.suffix in {".yaml", ".yml"} or "/" in text:
         raise RecipeError(f"There is no recipe file {path}. `konvoi recipes` lists the shipped recipes.")
-    raise RecipeError(f"There is no recipe named {text!r}.{_nearest(text, shipped_recipes())} `konvoi recipes` lists them.")
+    raise RecipeError(
+        f"There is no recipe named {text!r}.{_nearest(text, shipped_recipes())} `konvoi recipes` lists them."
+    )
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -121,8 +123,12 @@ def _number_or_text(value: str) -> str | float:
 
 def _readable(error: ValidationError, origin: str) -> str:
     lines = []
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems:
         location = problem["loc"]
+        # A list with a faulty entry is also reported as too short, which would only confuse.
+        if any(other["loc"][: len(location)] == location and other is not problem for other in problems):
+            continue
         path = ".".join(str(part) for part in _without_tags(location)) or "recipe"
         if problem["type"] == "extra_forbidden":
             known = [name for model in _models_at(Recipe, location[:-1]) for name in model.model_fields]
@@ -176,7 +182,10 @@ def _models_at(root: type[BaseModel], location: tuple[int | str, ...]) -> list[t
 
 def _field_models(models: Sequence[type[BaseModel]], key: str) -> list[type[BaseModel]]:
     return [
-        found for model in models if key in model.model_fields for found in _models_in(model.model_fields[key].annotation)
+        found
+        for model in models
+        if key in model.model_fields
+        for found in _models_in(model.model_fields[key].annotation)
     ]
 
 

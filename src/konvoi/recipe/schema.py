@@ -40,7 +40,8 @@ class IdxSource(Section):
         default="mnist", description="mnist and fashion-mnist are known by checksum; other names are free"
     )
     classes: tuple[str, ...] | None = Field(
-        default=None, description="class names in label order; default: those of a known data set, else 0, 1, …"
+        default=None,
+        description="class names in label order; default: those of a known data set, else 0, 1, …",
     )
 
 
@@ -49,7 +50,8 @@ class ImageFolderSource(Section):
 
     kind: Literal["image-folder"]
     folder: str | None = Field(
-        default=None, description="default: --data-dir; with sub-folders train/ and test/, test/ is the sealed test set"
+        default=None,
+        description="default: --data-dir; with sub-folders train/ and test/, test/ is the sealed test set",
     )
     channels: Literal["grey", "rgb"] = "rgb"
     size: tuple[PositiveInt, PositiveInt] = Field(
@@ -68,7 +70,8 @@ class SplitSection(Section):
 
     validation: OpenFraction = Field(default=0.2, description="share of the training samples held out for validation")
     test: OpenFraction = Field(
-        default=0.2, description="share of all samples sealed for the test, where the source brings no test set"
+        default=0.2,
+        description="share of all samples sealed for the test, where the source brings no test set",
     )
     seed: int = 0
     folds: Annotated[int, Field(ge=2)] | None = Field(
@@ -99,9 +102,9 @@ class AugmentSection(Section):
 class InputSection(Section):
     """What the network sees of an image."""
 
-    normalise: Literal["none", "unit", "standard"] = Field(
+    normalise: Literal["unit", "standard"] = Field(
         default="standard",
-        description="none: stored values; unit: 0 to 1; standard: mean 0 and deviation 1 over the training split",
+        description="unit: 0 to 1; standard: mean 0 and deviation 1 over the training split",
     )
     augment: AugmentSection = AugmentSection()
 
@@ -176,7 +179,8 @@ class OptimiserSection(Section):
 
     weight_decay: NonNegativeFloat = 0.0
     decay_norms_and_biases: bool = Field(
-        default=False, description="whether weight decay also pulls normalisation parameters and biases to zero"
+        default=False,
+        description="whether weight decay also pulls normalisation parameters and biases to zero",
     )
     clip_norm: PositiveFloat | None = Field(default=None, description="largest Euclidean norm of the gradient")
 
@@ -265,13 +269,15 @@ class BudgetSection(Section):
     epochs: PositiveInt = 10
     batch: PositiveInt = 64
     keep: Literal["best", "last"] = Field(
-        default="best", description="best: the epoch of highest validation accuracy, of lower loss where equal"
+        default="best",
+        description="best: the epoch of highest validation accuracy, of lower loss where equal",
     )
     early_stopping: PositiveInt | None = Field(
         default=None, description="stop after this many epochs without a better validation accuracy"
     )
     ema: OpenFraction | None = Field(
-        default=None, description="decay of an exponential moving average of the weights, which is what is evaluated"
+        default=None,
+        description="decay of an exponential moving average of the weights, which is what is evaluated",
     )
     checkpoint_seconds: NonNegativeFloat = Field(
         default=30.0, description="time between checkpoints; one is also written at the end and at a signal"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -44,11 +45,11 @@ class Progress(Record):
     loss_sum: float = 0.0
     correct: int = 0
     samples: int = 0
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = Field(default_factory=dict)
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int | None = None
     best_file: str | None = None
-    scaler: dict[str, float] = {}
+    scaler: dict[str, float] = Field(default_factory=dict)
     finished: bool = False
 
 

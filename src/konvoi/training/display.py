@@ -85,7 +85,8 @@ class ConsoleDisplay:
         self._samples = samples_done
         self._refreshed = time.monotonic()
         self._console.print(
-            f"{'epoch':>7}  {'train loss':>10}  {'train':>7}  {'val loss':>9}  {'val':>7}  {'samples/s':>9}", style="dim"
+            f"{'epoch':>7}  {'train loss':>10}  {'train':>7}  {'val loss':>9}  {'val':>7}  {'samples/s':>9}",
+            style="dim",
         )
         self._bar.update(self._task, total=epochs * samples_per_epoch, completed=samples_done, epochs=epochs)
         self._bar.start()

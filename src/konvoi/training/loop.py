@@ -45,7 +45,7 @@ _STEPS_PER_CHECK = 20
 
 
 def train_step(
-    network: nn.Module,
+    network: Callable[[Tensor], Tensor],
     batch: Batch,
     optimiser: torch.optim.Optimizer,
     precision: Precision,
@@ -62,10 +62,11 @@ def train_step(
         logits = network(batch.images)
     loss = cross_entropy(logits.float(), batch.labels, label_smoothing=label_smoothing)
     optimiser.zero_grad()
-    scaler.scale(loss).backward()
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     if clip_norm is not None:
         scaler.unscale_(optimiser)
-        nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, clip_norm)
     scaler.step(optimiser)
     scaler.update()
     correct = (logits.detach().argmax(dim=1) == batch.labels).sum()
@@ -150,7 +151,12 @@ class Training:
         return self.progress
 
     def _train_epoch(self, signals: SignalWatch) -> None:
-        seconds = dict(self.progress.seconds) or {"data": 0.0, "step": 0.0, "validation": 0.0, "checkpoint": 0.0}
+        seconds = dict(self.progress.seconds) or {
+            "data": 0.0,
+            "step": 0.0,
+            "validation": 0.0,
+            "checkpoint": 0.0,
+        }
         self._note(seconds=seconds)
         self.network.train()
         for batch in _timed(self.batches.epoch(self.progress.epoch, self.progress.step_in_epoch), seconds):

@@ -30,7 +30,8 @@ def parameter_groups(network: nn.Module, weight_decay: float, decay_norms_and_bi
     Normalisation parameters and biases, that is all with fewer than two axes, do not decay unless asked to:
     pulling them to zero does not make the function simpler.
     """
-    decayed, exempt = [], []
+    decayed: list[nn.Parameter] = []
+    exempt: list[nn.Parameter] = []
     for parameter in network.parameters():
         if parameter.requires_grad:
             (decayed if parameter.dim() > 1 or decay_norms_and_biases else exempt).append(parameter)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from konvoi.data.dataset import Dataset
+from konvoi.data.known import KNOWN
 from konvoi.data.sources.digits import read_digits
 from konvoi.data.sources.idx import read_idx_source
 from konvoi.data.sources.image_folder import read_image_folder
 from konvoi.recipe.schema import DigitsSource, IdxSource, ImageFolderSource
 
 
-def read_source(source: DigitsSource | IdxSource | ImageFolderSource, data_dir: Path | None = None) -> Dataset:
+def read_source(
+    source: DigitsSource | IdxSource | ImageFolderSource, data_dir: Path | None = None
+) -> Dataset:
     """Read all samples that a recipe's `source` section names.
 
     Args:
@@ -28,3 +31,24 @@ def read_source(source: DigitsSource | IdxSource | ImageFolderSource, data_dir: 
             return read_idx_source(source, data_dir)
         case ImageFolderSource():
             return read_image_folder(source, data_dir)
+
+
+def image_shape_and_classes(
+    source: DigitsSource | IdxSource | ImageFolderSource,
+    data_dir: Path | None = None,
+    classes: int | None = None,
+) -> tuple[tuple[int, int, int], int]:
+    """The shape `(C, H, W)` of a source's images and its number of classes, without reading files where possible.
+
+    Args:
+        source: the section.
+        data_dir: as for `read_source`.
+        classes: the number of classes, for an image folder that is not at hand.
+    """
+    match source:
+        case IdxSource(dataset=name) if name in KNOWN and data_dir is None:
+            return KNOWN[name].image_shape, len(KNOWN[name].class_names)
+        case ImageFolderSource(channels=channels, size=size) if classes is not None:
+            return (1 if channels == "grey" else 3, *size), classes
+    dataset = read_source(source, data_dir)
+    return (dataset.images.shape[1], *dataset.image_size), len(dataset.class_names)

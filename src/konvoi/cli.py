@@ -1,0 +1,236 @@
+"""The commands: parse, call, print. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from konvoi.run import Run
+
+app = typer.Typer(
+    name="konvoi",
+    help="Convolutional networks for scientific images, with honest numbers.",
+    epilog="Every command takes --debug, which shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Get and describe data sets.", no_args_is_help=True)
+recipes_app = typer.Typer(help="List the shipped recipes, or show one.", invoke_without_command=True)
+app.add_typer(data_app, name="data")
+app.add_typer(recipes_app, name="recipes")
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe's key, for example optim.lr=0.05."),
+]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the source's files are.")]
+
+
+class TableFormat(StrEnum):
+    """How predictions are written."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")
+    ] = None,
+    overrides: SetOption = None,
+    data_dir: DataDirOption = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", help="The folder to write; default runs/NAME-TIME.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Continue a stopped run.")] = None,
+    seal_test: Annotated[bool, typer.Option("--seal-test", help="Leave the test split unread.")] = False,
+) -> None:
+    """Train a recipe, evaluate it once on the test split, write the report."""
+    from konvoi import experiment
+    from konvoi.errors import RecipeError
+
+    if resume is not None:
+        if recipe is not None or overrides or run_dir is not None:
+            raise RecipeError(
+                "--resume continues a run with its own recipe: give neither a recipe, --set nor --run-dir."
+            )
+        run = experiment.resume(resume, data_dir=data_dir, evaluate_test=not seal_test)
+    elif recipe is None:
+        raise RecipeError("Name a recipe, for example `konvoi train digits-cnn`; `konvoi recipes` lists them.")
+    else:
+        run = experiment.train(
+            recipe, data_dir=data_dir, run_dir=run_dir, overrides=overrides or (), evaluate_test=not seal_test
+        )
+    _print_result(run)
+
+
+@app.command()
+def evaluate(
+    run_dir: RunArgument,
+    data_dir: DataDirOption = None,
+    again: Annotated[bool, typer.Option("--again", help="Read the test split once more; this is logged.")] = False,
+) -> None:
+    """Score a run on its splits. A test split that was read is not read again, unless --again says so."""
+    from konvoi.experiment import evaluate as evaluate_run
+    from konvoi.report import write_report
+    from konvoi.run import load_run
+
+    run = load_run(run_dir)
+    evaluate_run(run, data_dir=data_dir, again=again)
+    write_report(run)
+    _print_result(run, per_class=True)
+
+
+@app.command()
+def predict(
+    run_dir: RunArgument,
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT…", help="Image files, or folders of them.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; default: print.")] = None,
+    table_format: Annotated[
+        TableFormat | None, typer.Option("--format", help="Default: by the name of --out, else csv.")
+    ] = None,
+    invert: Annotated[bool, typer.Option("--invert", help="Swap dark and light first.")] = False,
+) -> None:
+    """Classify image files: a line each, with a probability for every class."""
+    from konvoi.predict.images import as_csv, as_json, predict_images
+    from konvoi.run import load_run
+
+    predictions = predict_images(load_run(run_dir), inputs, invert)
+    chosen = table_format or (TableFormat.JSON if out is not None and out.suffix == ".json" else TableFormat.CSV)
+    text = as_json(predictions) if chosen is TableFormat.JSON else as_csv(predictions)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        _write_output(out, text)
+    for reason in predictions.skipped:
+        typer.echo(f"skipped: {reason}", err=True)
+    if predictions.skipped:
+        typer.echo(f"{len(predictions.files)} files classified, {len(predictions.skipped)} skipped.", err=True)
+    if predictions.caution:
+        typer.echo(f"caution: {predictions.caution}", err=True)
+
+
+@app.command()
+def summary(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE|RUN", help="A recipe, or a run folder.")],
+    overrides: SetOption = None,
+    data_dir: DataDirOption = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", help="Number of classes, where the data are not at hand.")
+    ] = None,
+    dense_units: Annotated[
+        int,
+        typer.Option("--dense-units", min=1, help="Width of the dense layer to compare the convolution with."),
+    ] = 15,
+) -> None:
+    """Show a network layer by layer: shapes, weights, biases, multiply-adds, receptive fields."""
+    from konvoi.console import print_summary
+    from konvoi.data.sources import image_shape_and_classes
+    from konvoi.models.build import build_network
+    from konvoi.models.summary import summarise
+    from konvoi.recipe import load_recipe
+    from konvoi.run import load_run
+
+    if (Path(recipe) / "recipe.yaml").exists():
+        run = load_run(recipe)
+        shape, class_count = run.facts.data.image_shape, len(run.facts.data.class_names)
+        loaded = run.recipe
+    else:
+        loaded = load_recipe(recipe, overrides or ())
+        shape, class_count = image_shape_and_classes(loaded.source, data_dir, classes)
+    print_summary(loaded.name, shape, summarise(build_network(loaded, shape, class_count), shape, dense_units))
+
+
+@app.command()
+def report(run_dir: RunArgument) -> None:
+    """Write a run's HTML report again."""
+    from konvoi.report import write_report
+    from konvoi.run import load_run
+
+    typer.echo(str(write_report(load_run(run_dir))))
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="mnist or fashion-mnist.")],
+    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="The folder to fill; default: the cache.")] = None,
+) -> None:
+    """Download a data set from public mirrors, with checksums; goes on where it stopped."""
+    from konvoi.console import download_with_progress
+
+    typer.echo(f"{name} is in {download_with_progress(name, data_dir)}")
+
+
+@data_app.command("info")
+def data_info(recipe: RecipeArgument, overrides: SetOption = None, data_dir: DataDirOption = None) -> None:
+    """Read a recipe's source and show what it holds, how it is split, and what the audit finds."""
+    from konvoi.console import print_data
+    from konvoi.data.audit import class_counts, duplicate_counts
+    from konvoi.data.sources import read_source
+    from konvoi.data.split import make_split
+    from konvoi.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    dataset = read_source(loaded.source, data_dir)
+    split = make_split(dataset, loaded.split)
+    print_data(dataset, split, class_counts(dataset, split), duplicate_counts(dataset, split))
+
+
+@recipes_app.callback()
+def recipes(context: typer.Context) -> None:
+    """List the shipped recipes."""
+    if context.invoked_subcommand is None:
+        from konvoi.console import print_recipes
+        from konvoi.recipe import load_recipe, shipped_recipes
+
+        print_recipes([load_recipe(name) for name in shipped_recipes()])
+
+
+@recipes_app.command("show")
+def recipes_show(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    full: Annotated[bool, typer.Option("--full", help="With all defaults.")] = False,
+) -> None:
+    """Print a recipe's YAML, ready to be saved and changed."""
+    from konvoi.recipe import load_recipe, recipe_text, recipe_yaml
+
+    loaded = load_recipe(recipe, overrides or ())
+    typer.echo(recipe_yaml(loaded) if full or overrides else recipe_text(recipe), nl=False)
+
+
+@app.callback(invoke_without_command=True)
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Convolutional networks for scientific images, with honest numbers."""
+    if version:
+        from importlib.metadata import version as installed_version
+
+        typer.echo(f"konvoi {installed_version('konvoi')}")
+        raise typer.Exit
+
+
+def _print_result(run: Run, per_class: bool = False) -> None:
+    from konvoi.console import print_result
+
+    print_result(run, per_class)
+
+
+def _write_output(path: Path, text: str) -> None:
+    from konvoi.errors import DataError
+    from konvoi.files import write_text
+
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}.") from error
