@@ -25,7 +25,7 @@ from konvoi.data.bands import Bands
 from konvoi.data.batches import Batches
 from konvoi.data.dataset import Dataset
 from konvoi.data.sources import read_source
-from konvoi.data.split import Split, make_split, test_reads
+from konvoi.data.split import Split, logged_openings, make_split
 from konvoi.environment import describe_environment
 from konvoi.errors import RunError, TrainingDiverged, TrainingInterrupted
 from konvoi.evaluation.inference import predict_probabilities
@@ -183,7 +183,7 @@ def evaluate(
         train=train_scores,
         validation=validation_scores,
         test=test_scores,
-        test_reads=len(test_reads(run.test_log)),
+        test_reads=len(logged_openings(run.test_log)),
         evaluated=datetime.now(UTC),
         seconds=time.perf_counter() - started,
     )
@@ -205,8 +205,9 @@ def prepare(recipe: Recipe, data_dir: Path | None) -> Material:
     return Material(dataset, split, bands, network)
 
 
-def _training(recipe: Recipe, material: Material, run: Run, device: torch.device, display: Display) -> Training:
-    batches = Batches(
+def make_batches(recipe: Recipe, material: Material, device: torch.device | None = None) -> Batches:
+    """The batches of the training split as the recipe wants them."""
+    return Batches(
         material.dataset,
         material.split.train,
         material.bands,
@@ -216,24 +217,29 @@ def _training(recipe: Recipe, material: Material, run: Run, device: torch.device
         device,
         recipe.compute.channels_last,
     )
-    return Training(
-        recipe,
-        material.network,
-        batches,
-        _validation(material),
-        choose_precision(recipe.compute.precision, device),
-        run.checkpoints,
-        display,
-        run.write_history,
-    )
 
 
-def _validation(material: Material) -> Validate:
+def make_validation(material: Material) -> Validate:
+    """A function that scores a network on the validation split."""
+
     def validate(network: nn.Module) -> tuple[float, float]:
         scores = _predict(network, material, material.split.validation)[1]
         return scores.cross_entropy, scores.accuracy
 
     return validate
+
+
+def _training(recipe: Recipe, material: Material, run: Run, device: torch.device, display: Display) -> Training:
+    return Training(
+        recipe,
+        material.network,
+        make_batches(recipe, material, device),
+        make_validation(material),
+        choose_precision(recipe.compute.precision, device),
+        run.checkpoints,
+        display,
+        run.write_history,
+    )
 
 
 def _run_to_the_end(training: Training, run: Run, material: Material, evaluate_test: bool) -> Run:
@@ -261,7 +267,8 @@ def _new_run(recipe: Recipe, folder: Path | None, network: nn.Module) -> Run:
         folder = _unused(Path("runs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(
-            f"The run folder {folder} is not empty. Choose another with --run-dir, or continue it with --resume {folder}."
+            f"The run folder {folder} is not empty. Choose another with --run-dir, or continue it with "
+            f"--resume {folder}."
         )
     run = Run(folder)
     try:
@@ -277,8 +284,8 @@ def _new_run(recipe: Recipe, folder: Path | None, network: nn.Module) -> Run:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunError(
-            f"The disk of {folder} has {free / 2**20:,.0f} MiB free, and this run needs about {needed / 2**20:,.0f} MiB. "
-            "Free space, or choose another disk with --run-dir."
+            f"The disk of {folder} has {free / 2**20:,.0f} MiB free, and this run needs about "
+            f"{needed / 2**20:,.0f} MiB. Free space, or choose another disk with --run-dir."
         )
     return run
 

@@ -296,7 +296,7 @@ def test_a_full_disk_is_said_before_anything_is_written(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(DataError, match="0.0 MB are free, and the download needs"):
+    with pytest.raises(DataError, match=r"0.0 MB are free, and the download needs"):
         fetch(published(mirror(with_ranges(PACKED))), tmp_path)
     assert not (tmp_path / "numbers-idx1-ubyte.gz.part").exists()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,17 @@ def write_data_set(
 
 def source(dataset: str = "counting", classes: tuple[str, ...] | None = None) -> IdxSource:
     return IdxSource(kind="idx", dataset=dataset, classes=classes)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turns a refusal that does not name the path into a failure of the test."""
+    try:
+        yield
+    except DataError as error:
+        if str(path) not in str(error):
+            pytest.fail(f"the message does not name {path}: {error}")
+        raise
 
 
 # ---- one file ---------------------------------------------------------------------------------------------
@@ -83,10 +96,8 @@ def test_any_content_is_read_or_refused_with_its_path(
         content = b"\0\0\x08" + content
     path = tmp_path / "anything"
     path.write_bytes(gzip.compress(content) if compressed else content)
-    try:
+    with contextlib.suppress(DataError), naming(path):
         read_idx(path)
-    except DataError as error:
-        assert str(path) in str(error)
 
 
 def test_a_plain_file_whose_name_says_gz_is_read(tmp_path: Path) -> None:
@@ -188,14 +199,14 @@ def test_a_variant_of_a_known_data_set_is_read_and_said(tmp_path: Path) -> None:
 def test_counts_that_differ_name_both_files(tmp_path: Path) -> None:
     write_data_set(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(7, dtype=np.uint8)))
-    with pytest.raises(DataError, match="t10k-images-idx3-ubyte has 2 images.*t10k-labels-idx1-ubyte has 7 labels"):
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte has 2 images.*t10k-labels-idx1-ubyte has 7 labels"):
         read_idx_source(source(), tmp_path)
 
 
 def test_sizes_that_differ_name_both_files(tmp_path: Path) -> None:
     write_data_set(tmp_path)
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(np.zeros((2, 3, 2), dtype=np.uint8)))
-    with pytest.raises(DataError, match="train-images-idx3-ubyte has images of 2 × 3.*t10k-images.* of 3 × 2"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte has images of 2 × 3.*t10k-images.* of 3 × 2"):
         read_idx_source(source(), tmp_path)
 
 
@@ -245,7 +256,7 @@ def test_mnist(shared_data: Path) -> None:
 
 def test_mnist_files_are_not_taken_for_fashion_mnist(shared_data: Path) -> None:
     """Both have the same four file names, shapes and labels: only the content tells them apart."""
-    with pytest.raises(DataError, match="asks for fashion-mnist.*are those of mnist"):
+    with pytest.raises(DataError, match=r"asks for fashion-mnist.*are those of mnist"):
         read_idx_source(source("fashion-mnist"), shared_data / "mnist")
 
 

@@ -101,7 +101,8 @@ def test_nothing_found_names_the_places_and_the_ways_on(tmp_path: Path, name: st
         assert place in message
     for way in ways:
         assert way in message
-    assert ("konvoi data get leaves" not in message) and ("apt install" in message) == (name == "fashion-mnist")
+    assert "konvoi data get leaves" not in message
+    assert ("apt install" in message) == (name == "fashion-mnist")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../mnist", "/etc", "a/b"])

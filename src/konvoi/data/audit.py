@@ -16,9 +16,7 @@ from konvoi.data.split import Indices, Split
 def class_counts(dataset: Dataset, split: Split) -> dict[str, tuple[int, ...]]:
     """Samples of each class, in label order, in train, validation and test."""
     return {
-        part: tuple(
-            int(count) for count in np.bincount(dataset.labels[indices], minlength=len(dataset.class_names))
-        )
+        part: tuple(int(count) for count in np.bincount(dataset.labels[indices], minlength=len(dataset.class_names)))
         for part, indices in _parts(split).items()
     }
 
@@ -31,8 +29,7 @@ def duplicate_counts(dataset: Dataset, split: Split) -> dict[str, int]:
     parts = _parts(split)
     train = {_digest(dataset, position) for position in parts["train"]}
     return {
-        part: sum(_digest(dataset, position) in train for position in parts[part])
-        for part in ("validation", "test")
+        part: sum(_digest(dataset, position) in train for position in parts[part]) for part in ("validation", "test")
     }
 
 

@@ -82,8 +82,6 @@ class Augmentation:
         analysis", ICDAR 2003; a coarse grid interpolated bicubically takes the place of their Gaussian filter.
         """
         knots = draws.view(-1, 2, _ELASTIC_KNOTS, _ELASTIC_KNOTS)
-        smooth = torch.nn.functional.interpolate(
-            knots, size=(height, width), mode="bicubic", align_corners=True
-        )
+        smooth = torch.nn.functional.interpolate(knots, size=(height, width), mode="bicubic", align_corners=True)
         smooth = smooth.clamp(-1, 1) * self.settings.elastic
         return torch.stack([smooth[:, 0] * 2 / width, smooth[:, 1] * 2 / height], dim=-1)

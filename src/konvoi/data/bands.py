@@ -60,7 +60,9 @@ class Bands:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Bands:
         """The bands that `to_json` wrote."""
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in content.items()
+        }
         return cls(**values)
 
 

@@ -55,7 +55,7 @@ class SealedTest:
         return self._indices
 
 
-def test_reads(log: Path) -> list[dict[str, Any]]:
+def logged_openings(log: Path) -> list[dict[str, Any]]:
     """Every opening of the test split that a log holds, oldest first."""
     if not log.exists():
         return []

@@ -137,7 +137,7 @@ def _caution(found: float, trained: float) -> str | None:
     # Only a ground that is light instead of dark, or the reverse, moves the mean past the middle.
     if (found - 0.5) * (trained - 0.5) < 0 and abs(found - trained) > 0.25:
         return (
-            f"The mean brightness of these images is {found:.2f}, and of the training images {trained:.2f}. If light and "
-            "dark are swapped, predict with --invert; otherwise do not trust these predictions."
+            f"The mean brightness of these images is {found:.2f}, and of the training images {trained:.2f}. If light "
+            "and dark are swapped, predict with --invert; otherwise do not trust these predictions."
         )
     return None

@@ -296,9 +296,10 @@ class Training:
     def _diverge(self, what: str, step: int) -> None:
         per_epoch = self.batches.steps_per_epoch
         raise TrainingDiverged(
-            f"Training diverged: {what} at step {step + 1} (epoch {step // per_epoch + 1}, step {step % per_epoch + 1} "
-            f"of {per_epoch}) with learning rate {self._learning_rate(step):g}. The last good checkpoint is kept in "
-            f"{self._checkpoints}. Train anew with a lower optim.lr, with schedule.warmup_epochs, or with optim.clip_norm."
+            f"Training diverged: {what} at step {step + 1} (epoch {step // per_epoch + 1}, step "
+            f"{step % per_epoch + 1} of {per_epoch}) with learning rate {self._learning_rate(step):g}. The last good "
+            f"checkpoint is kept in {self._checkpoints}. Train anew with a lower optim.lr, with "
+            "schedule.warmup_epochs, or with optim.clip_norm."
         )
 
     def _stop_if_asked(self, signals: SignalWatch) -> None:

@@ -12,9 +12,7 @@ from konvoi.data.sources.image_folder import read_image_folder
 from konvoi.recipe.schema import DigitsSource, IdxSource, ImageFolderSource
 
 
-def read_source(
-    source: DigitsSource | IdxSource | ImageFolderSource, data_dir: Path | None = None
-) -> Dataset:
+def read_source(source: DigitsSource | IdxSource | ImageFolderSource, data_dir: Path | None = None) -> Dataset:
     """Read all samples that a recipe's `source` section names.
 
     Args:

@@ -111,9 +111,7 @@ def read_image_folder(source: ImageFolderSource, data_dir: Path | None = None) -
 def _root(source: ImageFolderSource, data_dir: Path | None) -> Path:
     if source.folder is None:
         if data_dir is None:
-            raise DataError(
-                "No folder of images is named. Set source.folder in the recipe, or give --data-dir FOLDER."
-            )
+            raise DataError("No folder of images is named. Set source.folder in the recipe, or give --data-dir FOLDER.")
         candidates = [data_dir.expanduser()]
     else:
         named = Path(source.folder).expanduser()
@@ -168,9 +166,7 @@ def _list_files(root: Path) -> _Listing:
                 "both."
             )
     used = {train, test, *validation}
-    skipped += [
-        f"{folder.name}: a folder beside {train.name}/, not read" for folder in folders if folder not in used
-    ]
+    skipped += [f"{folder.name}: a folder beside {train.name}/, not read" for folder in folders if folder not in used]
     return _Listing(class_names, training, test_samples, remarks, skipped)
 
 
@@ -238,14 +234,11 @@ def _require_known_classes(known: Sequence[str], found: Sequence[str], train: Pa
         )
 
 
-def _require_every_class(
-    root: Path, part: str, labels: NDArray[np.int64], class_names: Sequence[str]
-) -> None:
+def _require_every_class(root: Path, part: str, labels: NDArray[np.int64], class_names: Sequence[str]) -> None:
     counts = np.bincount(labels, minlength=len(class_names))
     if empty := [name for name, count in zip(class_names, counts, strict=True) if count == 0]:
         raise DataError(
-            f"{root / part}: none of the images of {_quoted(empty)} can be read. Copy them again, or remove "
-            "the class."
+            f"{root / part}: none of the images of {_quoted(empty)} can be read. Copy them again, or remove the class."
         )
 
 
@@ -281,11 +274,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _is_junk(path: Path) -> bool:
-    return (
-        path.name.startswith(".")
-        or path.name.lower() in IGNORED_NAMES
-        or path.suffix.lower() in IGNORED_SUFFIXES
-    )
+    return path.name.startswith(".") or path.name.lower() in IGNORED_NAMES or path.suffix.lower() in IGNORED_SUFFIXES
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -318,10 +307,7 @@ def _read_all(paths: Sequence[Path], source: ImageFolderSource) -> tuple[NDArray
                 reasons[position] = str(error).removeprefix(f"{path}: ")
         return reasons
 
-    tasks = [
-        range(start, min(start + FILES_PER_TASK, len(paths)))
-        for start in range(0, len(paths), FILES_PER_TASK)
-    ]
+    tasks = [range(start, min(start + FILES_PER_TASK, len(paths))) for start in range(0, len(paths), FILES_PER_TASK)]
     reasons: dict[int, str] = {}
     # Threads and not processes: Pillow lets go of the interpreter's lock while it decodes.
     executor = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))

@@ -1,0 +1,78 @@
+"""Scores against values worked by hand and against independent implementations."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torchmetrics.classification as torchmetrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from konvoi.evaluation.scores import score, wilson_interval
+
+
+def predictions(samples: int, classes: int, seed: int, sharpness: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+    stream = np.random.default_rng(seed)
+    logits = stream.normal(size=(samples, classes)) * sharpness
+    labels = np.where(stream.random(samples) < 0.7, logits.argmax(1), stream.integers(0, classes, samples))
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return probabilities.astype(np.float32), labels.astype(np.int64)
+
+
+def test_by_hand() -> None:
+    probabilities = np.array([[0.95, 0.05], [0.65, 0.35], [0.25, 0.75], [0.15, 0.85]], np.float32)
+    scores = score(probabilities, np.array([0, 1, 1, 1]), ["cat", "dog"], bins=10)
+    assert (scores.correct, scores.samples, scores.accuracy) == (3, 4, 0.75)
+    assert scores.confusion == ((1, 0), (1, 2))
+    cat, dog = scores.classes
+    assert (cat.precision, cat.recall, cat.f1) == (1 / 2, 1.0, pytest.approx(2 / 3))
+    assert (dog.precision, dog.recall, dog.f1) == (1.0, pytest.approx(2 / 3), pytest.approx(4 / 5))
+    assert scores.macro_f1 == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert scores.cross_entropy == pytest.approx(-np.log([0.95, 0.35, 0.75, 0.85]).mean(), rel=1e-6)
+    # Each sample is alone in its bin of width 0.1; accuracy − confidence is 1−0.95, 0−0.65, 1−0.75, 1−0.85.
+    assert scores.calibration_error == pytest.approx((0.05 + 0.65 + 0.25 + 0.15) / 4, abs=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 43])
+def test_against_torchmetrics(classes: int) -> None:
+    probabilities, labels = predictions(3000, classes, seed=classes)
+    scores = score(probabilities, labels, [str(index) for index in range(classes)])
+    inputs = torch.from_numpy(probabilities), torch.from_numpy(labels)
+
+    def reference(metric: str, **options: object) -> torch.Tensor:
+        return getattr(torchmetrics, f"Multiclass{metric}")(num_classes=classes, **options)(*inputs)
+
+    assert scores.accuracy == pytest.approx(reference("Accuracy", average="micro").item(), abs=1e-6)
+    assert scores.macro_f1 == pytest.approx(reference("F1Score", average="macro").item(), abs=1e-6)
+    assert scores.calibration_error == pytest.approx(reference("CalibrationError", n_bins=15).item(), abs=1e-5)
+    assert np.array_equal(scores.confusion, reference("ConfusionMatrix").numpy())
+    for name, metric in (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1Score")):
+        found = [getattr(entry, name) for entry in scores.classes]
+        np.testing.assert_allclose(found, reference(metric, average="none").numpy(), atol=1e-6)
+    expected = torch.nn.functional.nll_loss(inputs[0].double().log(), inputs[1]).item()
+    assert scores.cross_entropy == pytest.approx(expected, rel=1e-6)
+
+
+@settings(deadline=None, max_examples=80)
+@given(samples=st.integers(1, 10**6), share=st.floats(0, 1))
+def test_the_interval_is_scipys_wilson_interval(samples: int, share: float) -> None:
+    correct = round(samples * share)
+    low, high = wilson_interval(correct, samples)
+    expected = binomtest(correct, samples).proportion_ci(0.95, method="wilson")
+    assert low == pytest.approx(expected.low, abs=1e-9)
+    assert high == pytest.approx(expected.high, abs=1e-9)
+
+
+def test_a_class_without_predictions_or_samples_has_no_score_instead_of_zero() -> None:
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0]], np.float32)
+    _, never_predicted, absent = score(probabilities, np.array([0, 1]), ["a", "b", "c"]).classes
+    assert (never_predicted.precision, never_predicted.recall, never_predicted.f1) == (None, 0.0, 0.0)
+    assert (absent.precision, absent.recall, absent.f1) == (None, None, None)
+
+
+def test_a_label_of_probability_zero_costs_much_but_not_infinity() -> None:
+    scores = score(np.array([[1.0, 0.0]], np.float32), np.array([1]), ["a", "b"])
+    assert math.isfinite(scores.cross_entropy)
+    assert scores.cross_entropy > 80
