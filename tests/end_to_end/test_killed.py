@@ -68,7 +68,7 @@ def test_killed_at_random_points_it_ends_with_the_same_weights(konvoi, undisturb
         kills += 1
         reached.append(len(load_run(tmp_path / "killed").history))
         process = start(tmp_path, "--resume", "killed")
-    output, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert kills >= 2, "the training was over before it could be killed twice"
     expected, found = weights(undisturbed), weights(tmp_path / "killed")

@@ -46,7 +46,7 @@ def test_mnist_cnn_by_hand() -> None:
 
 
 def test_strides_and_several_blocks_by_hand() -> None:
-    # conv 5×5 stride 2 (field 5, jump 2) → conv 3×3 (5 + 2·2 = 9) → pool 2 (9 + 1·2 = 11, jump 4) → conv 3×3 (11 + 2·4).
+    # conv 5×5 stride 2: field 5, jump 2; conv 3×3: 5 + 2·2; pool 2: 9 + 1·2, jump 4; conv 3×3: 11 + 2·4.
     fields = [
         layer.receptive_field for layer in summary_of("mnist-fast").layers if layer.kind in ("Conv2d", "MaxPool2d")
     ]

@@ -39,7 +39,7 @@ def cnn(settings: CnnNetwork, image_shape: tuple[int, int, int], classes: int) -
         height = width = 1
     layers["flatten"] = ChannelsLastFlatten()
     inputs = channels * height * width
-    if settings.dropout > 0:
+    if settings.dropout > 0 and not settings.hidden:
         layers["dropout"] = Dropout(settings.dropout)
     for number, units in enumerate(settings.hidden, start=1):
         layers[f"dense{number}"] = nn.Linear(inputs, units)

@@ -157,7 +157,9 @@ class CnnNetwork(Section):
     global_pool: Literal["none", "max", "average"] = "none"
     hidden: tuple[PositiveInt, ...] = ()
     activation: Activation = Field(default="relu", description="of the hidden dense layers")
-    dropout: Fraction = Field(default=0.0, description="before the first dense layer and after every hidden one")
+    dropout: Fraction = Field(
+        default=0.0, description="after every hidden dense layer; before the output layer where there is none"
+    )
     init: Initialisation = "he"
 
 
