@@ -49,7 +49,7 @@ class Progress(Record):
     history: tuple[EpochRecord, ...] = ()
     best_epoch: int | None = None
     best_file: str | None = None
-    scaler: dict[str, float] = Field(default_factory=dict)
+    scaler: dict[str, int | float] = Field(default_factory=dict)
     finished: bool = False
 
 

@@ -88,7 +88,7 @@ class ConsoleDisplay:
             f"{'epoch':>7}  {'train loss':>10}  {'train':>7}  {'val loss':>9}  {'val':>7}  {'samples/s':>9}",
             style="dim",
         )
-        self._bar.update(self._task, total=epochs * samples_per_epoch, completed=samples_done, epochs=epochs)
+        self._bar.update(self._task, total=epochs * samples_per_epoch, completed=samples_done, epoch=1, epochs=epochs)
         self._bar.start()
 
     def advance(self, samples: int) -> None:

@@ -136,6 +136,7 @@ class Training:
             RunError: a checkpoint cannot be written.
         """
         keep_freed_memory()
+        self.precision.make_exact()
         self.save()
         done = self.progress.epoch * self.batches.samples + self.batches.bounds(self.progress.step_in_epoch)[0]
         self._display.begin(self.recipe.budget.epochs, self.batches.samples, done)
@@ -234,7 +235,7 @@ class Training:
             self._note(best_file=name)
             self._best_weights = None
         if self.scaler.is_enabled():
-            self._note(scaler={key: float(value) for key, value in self.scaler.state_dict().items()})
+            self._note(scaler=self.scaler.state_dict())
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
         if self.average:
             tensors |= {f"average/{name}": value for name, value in self.average.network.state_dict().items()}

@@ -28,6 +28,12 @@ class Precision:
         """The context in which the network runs forward."""
         return torch.autocast(device.type, DTYPES[self.name], enabled=self.name != "float32")
 
+    def make_exact(self) -> None:
+        """Where the arithmetic is float32, keep cuDNN from rounding to TF32 and from unrepeatable algorithms."""
+        if self.name == "float32" and torch.cuda.is_available():
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cudnn.deterministic = True
+
     @property
     def needs_scaler(self) -> bool:
         """float16 gradients underflow without a scaled loss."""

@@ -1,0 +1,69 @@
+"""From arrays to small PNG pictures inside the page, one pixel a value; the browser enlarges them without smoothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from konvoi.data.bands import Bands
+
+Pixels = NDArray[np.uint8]
+
+_NEGATIVE = np.array([0x00, 0x72, 0xB2]) / 255
+_POSITIVE = np.array([0xD5, 0x5E, 0x00]) / 255
+_VISIBLE = ("red", "green", "blue")
+
+
+def png_uri(pixels: Pixels) -> str:
+    """A data URI of a grey `(H, W)` or colour `(H, W, 3)` picture."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def photograph(image: NDArray[np.uint8], bands: Bands) -> Pixels:
+    """An image as stored, `(C, H, W)`, as a person would see it.
+
+    Red, green and blue where there are bands of these names; otherwise the mean over the bands in grey.
+    """
+    brightness = np.clip(image.astype(np.float64) * bands.scale, 0, 1)
+    if set(_VISIBLE) <= set(bands.names):
+        chosen = brightness[[bands.names.index(name) for name in _VISIBLE]]
+        return _bytes(chosen.transpose(1, 2, 0))
+    return _bytes(brightness.mean(axis=0))
+
+
+def weight_pictures(weights: NDArray[np.float32]) -> list[Pixels]:
+    """Filters `(n, C, h, w)`, all on one scale.
+
+    Of three channels: a colour picture in which middle grey is zero. Otherwise, of the mean over the channels: blue
+    is negative, white zero, orange positive.
+    """
+    in_colour = weights.shape[1] == len(_VISIBLE)
+    shown = weights if in_colour else weights.mean(axis=1, keepdims=True)
+    # A single extreme weight must not make all others invisible.
+    largest = float(np.quantile(np.abs(shown), 0.995)) or 1.0
+    scaled = np.clip(shown.astype(np.float64) / largest, -1, 1)
+    if in_colour:
+        return [_bytes((picture.transpose(1, 2, 0) + 1) / 2) for picture in scaled]
+    return [_bytes(_diverging(picture[0])) for picture in scaled]
+
+
+def map_pictures(maps: NDArray[np.float32]) -> list[Pixels]:
+    """Feature maps `(n, h, w)`, all on one scale, from the lowest value, black, to the highest, white."""
+    lowest, highest = float(maps.min()), float(maps.max())
+    return [_bytes((picture.astype(np.float64) - lowest) / ((highest - lowest) or 1.0)) for picture in maps]
+
+
+def _diverging(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    strength = np.abs(values)[..., None]
+    colour = np.where(values[..., None] < 0, _NEGATIVE, _POSITIVE)
+    return np.asarray(1 - strength * (1 - colour))
+
+
+def _bytes(values: NDArray[np.float64]) -> Pixels:
+    return np.round(values * 255).astype(np.uint8)
