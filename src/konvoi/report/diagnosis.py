@@ -64,7 +64,6 @@ def gap_in_words(inside: Scores, outside: Scores, split: str) -> str:
     digits = fitting_digits(gap.interval)
     low, high = (points(end, digits) for end in gap.interval)
     size = f"{points(gap.difference, digits)} points (95 % interval {low} to {high})"
-    underfits = gap.e_in > UNDERFIT * guess
     if 1 - outside.interval[0] >= guess:
         return (
             f"The {split} error cannot be told from that of always answering with the most frequent class, "
@@ -87,11 +86,12 @@ def gap_in_words(inside: Scores, outside: Scores, split: str) -> str:
             f"The network overfits a little: the gap is {size}, but most of the {split} error is already there on the "
             "images it trained on."
         )
-    if underfits:
+    if gap.e_in > UNDERFIT * guess:
+        adverb = "" if gap.interval[0] <= 0 else "also "
         sentence += (
-            f" It also underfits: with an E_in of {percent(gap.e_in)} it does not even fit the images that it has "
+            f" It {adverb}underfits: with an E_in of {percent(gap.e_in)} it does not even fit the images that it has "
             "seen. A larger network or a longer training may help, unless the labels themselves are in doubt."
-        ).replace(" It also underfits", " It underfits" if gap.interval[0] <= 0 else " It also underfits")
+        )
     return sentence
 
 
@@ -99,7 +99,9 @@ def calibration_in_words(scores: Scores) -> str:
     """Whether the mean confidence lies within the accuracy's interval."""
     claimed = math.fsum(entry.samples * (entry.confidence or 0.0) for entry in scores.reliability) / scores.samples
     digits = fitting_digits(scores.interval)
-    claim = f"On average the network claims {percent(claimed, digits)} and is right in {percent(scores.accuracy, digits)}"
+    claim = (
+        f"On average the network claims {percent(claimed, digits)} and is right in {percent(scores.accuracy, digits)}"
+    )
     low, high = scores.interval
     if claimed > high:
         return f"{claim} of the images: it is over-confident."

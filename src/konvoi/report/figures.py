@@ -35,7 +35,7 @@ TIME_COLOURS = {
 }
 """Colour and opacity of where the time goes, in the order of the bar: training blue, judging in its split's colour."""
 
-_WIDTH = 440
+_WIDTH = 410
 _LOG_RATIO = 8
 """Curves that span more than this factor are drawn on a logarithmic axis, where late epochs can still be read."""
 
@@ -86,7 +86,9 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
     logarithmic = _scale(error, [*errors[0], *errors[1]])
     error.set_title(f"Error rate{' (logarithmic)' if logarithmic else ''}")
     error.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
-    loss.legend(loc="lower right", bbox_to_anchor=(1.015, 0.98), ncols=2, handlelength=1.4, columnspacing=1.4, borderpad=0)
+    loss.legend(
+        loc="lower right", bbox_to_anchor=(1.015, 1.015), ncols=2, handlelength=1.4, columnspacing=1.4, borderpad=0
+    )
 
     rates = [record.lr for record in history]
     rate.fill_between(epochs, rates, color=QUIET, alpha=0.25, linewidth=0)
@@ -101,7 +103,7 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
     rate.set_xlim(epochs[0] - margin, epochs[-1] + margin)
     crowded_right = best.epoch - epochs[0] > 0.6 * (epochs[-1] - epochs[0])
     loss.annotate(
-        f"best epoch, {best.epoch:,}",
+        f"best epoch: {best.epoch:,}",
         (best.epoch, 1),
         xycoords=loss.get_xaxis_transform(),
         xytext=(-5 if crowded_right else 5, -2),
@@ -117,17 +119,18 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
 @house_style()
 def error_intervals(train: Scores, validation: Scores, test: Scores | None) -> Figure:
     """The error rate of each split with its 95 % interval, and the gap between E_in and E_out."""
-    rows = [("train, E_in", train, TRAIN), ("validation" if test else "validation, E_out", validation, VALIDATION)]
+    rows = [("train", train, TRAIN), ("validation", validation, VALIDATION)]
     if test is not None:
-        rows.append(("test, E_out", test, TEST))
-    figure = new_figure(_WIDTH, 62 + 34 * len(rows))
-    axes = figure.add_axes((0.26, 40 / (62 + 34 * len(rows)), 0.62, 34 * len(rows) / (62 + 34 * len(rows))))
+        rows.append(("test", test, TEST))
+    height = 62 + 34 * len(rows)
+    figure = new_figure(_WIDTH, height)
+    axes = figure.add_axes((0.15, 40 / height, 0.7, 34 * len(rows) / height))
     gap = gap_between(train, test or validation)
     axes.axvspan(*sorted((gap.e_in, gap.e_out)), color=LINE, alpha=0.6, linewidth=0, zorder=0)
     for row, (_, scores, colour) in enumerate(rows):
         low, high = 1 - scores.interval[1], 1 - scores.interval[0]
         axes.plot([low, high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
-        axes.plot([1 - scores.accuracy], [row], color=colour, marker="o", markersize=7)
+        axes.plot([1 - scores.accuracy], [row], color=colour, marker="o", markersize=7, clip_on=False)
         label = percent(1 - scores.accuracy, fitting_digits(scores.interval))
         axes.annotate(label, (high, row), xytext=(8, 0), textcoords="offset points", va="center", color=INK)
     widest = max(1 - scores.interval[0] for _, scores, _ in rows)
@@ -139,13 +142,14 @@ def error_intervals(train: Scores, validation: Scores, test: Scores | None) -> F
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     axes.set_xlabel("images classified wrongly, with 95 % interval", loc="left")
+    far_right = min(gap.e_in, gap.e_out) > 0.6 * widest
     axes.annotate(
         f"gap {points(gap.difference, fitting_digits(gap.interval))} points",
-        ((gap.e_in + gap.e_out) / 2, 1),
+        (max(gap.e_in, gap.e_out) if far_right else min(gap.e_in, gap.e_out), 1),
         xycoords=axes.get_xaxis_transform(),
         xytext=(0, 4),
         textcoords="offset points",
-        ha="center",
+        ha="right" if far_right else "left",
         color=QUIET,
     )
     return figure
