@@ -87,8 +87,8 @@ class Evaluation(Record):
     Attributes:
         epoch: whose weights were scored.
         weights: in words, for example "epoch 7 of 10, highest validation accuracy, averaged weights".
-        train: E_in; None where it was not computed.
-        test: E_out; None as long as the test split is sealed.
+        train: of which 1 − accuracy is E_in.
+        test: of which 1 − accuracy is E_out; None as long as the test split is sealed.
         test_reads: how often the test split has been read, this evaluation included.
         seconds: what the evaluation took.
     """

@@ -49,7 +49,9 @@ def test_help_answers_at_once() -> None:
         seconds.append(time.perf_counter() - started)
     assert "train" in done.stdout
     assert min(seconds) < 0.4
-    code = "import sys; import konvoi, konvoi.cli; print(*(set(sys.modules) & {'torch', 'numpy', 'sklearn', 'pydantic'}))"
+    code = (
+        "import sys; import konvoi, konvoi.cli; print(*(set(sys.modules) & {'torch', 'numpy', 'sklearn', 'pydantic'}))"
+    )
     imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert imported.split() == []
 

@@ -87,7 +87,7 @@ def cautions(run: Run, reads: Sequence[Opening]) -> list[tuple[str, str | None]]
     times_read = max(len(reads), recorded)
     found: list[tuple[str, str | None]] = []
     if facts.state in _STATES_TO_MIND:
-        found.append((_STATES_TO_MIND[facts.state], "learning"))
+        found.append((_STATES_TO_MIND[facts.state], None))
     if times_read > 1:
         found.append(
             (

@@ -40,7 +40,9 @@ def confusion_matrix(scores: Scores) -> Figure:
     """
     layout = _layout([entry.name for entry in scores.classes])
     classes, cell = len(layout.names), layout.cell
-    width, height = layout.left + classes * cell + 6, layout.top + classes * cell + 6
+    # With two classes the words above the matrix are wider than it.
+    right = max(6.0, 48 - classes * cell / 2)
+    width, height = layout.left + classes * cell + right, layout.top + classes * cell + 6
     figure = new_figure(width, height)
     axes = figure.add_axes((layout.left / width, 6 / height, classes * cell / width, classes * cell / height))
     axes.set_xlim(0, classes)
@@ -52,6 +54,7 @@ def confusion_matrix(scores: Scores) -> Figure:
         axes.plot([0, classes], [line, line], color=LINE, linewidth=0.5, clip_on=False)
         axes.plot([line, line], [0, classes], color=LINE, linewidth=0.5, clip_on=False)
     largest = largest_error_share(scores)
+    sizes = {on_diagonal: _number_size(scores, cell, on_diagonal) for on_diagonal in (True, False)}
     for true, row in enumerate(scores.confusion):
         for predicted, count in enumerate(row):
             if count == 0:
@@ -63,14 +66,13 @@ def confusion_matrix(scores: Scores) -> Figure:
             axes.add_patch(Rectangle((predicted, true), 1, 1, facecolor=colour, alpha=opacity, linewidth=0))
             if on_diagonal and classes > _NUMBERED_DIAGONAL:
                 continue
-            label = f"{count:,}"
             axes.text(
                 predicted + 0.5,
                 true + 0.53,
-                label,
+                f"{count:,}",
                 ha="center",
                 va="center_baseline",
-                fontsize=min(9.5, 0.5 * cell, 0.9 * cell / (len(label) * _GLYPH)),
+                fontsize=sizes[on_diagonal],
                 color=QUIET if on_diagonal else INK,
             )
     _label(figure, layout)
@@ -88,6 +90,17 @@ def largest_error_share(scores: Scores) -> float:
         ),
         default=0.0,
     )
+
+
+def _number_size(scores: Scores, cell: float, on_diagonal: bool) -> float:
+    """One size for all numbers on, or all off the diagonal, with which the longest fits its cell."""
+    longest = max(
+        len(f"{count:,}")
+        for true, row in enumerate(scores.confusion)
+        for predicted, count in enumerate(row)
+        if (true == predicted) == on_diagonal
+    )
+    return min(9.5, 0.5 * cell, 0.92 * cell / (longest * _GLYPH))
 
 
 def _layout(names: list[str]) -> _Layout:

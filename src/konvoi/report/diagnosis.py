@@ -67,7 +67,7 @@ def gap_in_words(inside: Scores, outside: Scores, split: str) -> str:
     if 1 - outside.interval[0] >= guess:
         return (
             f"The {split} error cannot be told from that of always answering with the most frequent class, "
-            f"{percent(guess)}: the network has learned nothing that carries over."
+            f"{percent(guess)}: nothing shows that the network has learned what carries over to new images."
         )
     if gap.interval[1] < 0:
         sentence = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ from konvoi.training.history import EpochRecord
 if TYPE_CHECKING:
     from konvoi.run import Run
 
-Chart = Literal["learning", "errors", "confusion", "calibration", "time"]
+ChartName = Literal["learning", "errors", "confusion", "calibration"]
 
 TIME_COLOURS = {
     "data": (TRAIN, 0.45),
@@ -40,25 +40,26 @@ _LOG_RATIO = 8
 """Curves that span more than this factor are drawn on a logarithmic axis, where late epochs can still be read."""
 
 
-def plot(run: Run, chart: Chart = "learning") -> Figure:
+def plot(run: Run, chart: ChartName = "learning") -> Figure:
     """One chart of the report, for a notebook.
 
     Raises:
         RunError: the run is not far enough for this chart.
     """
-    history, evaluation = run.history, run.evaluation
-    if not history:
-        raise RunError(f"{run.folder} has not finished an epoch yet; there is nothing to plot.")
+    if chart not in get_args(ChartName):
+        raise ValueError(f"there is no chart {chart!r}; there are {', '.join(get_args(ChartName))}")
     if chart == "learning":
+        history = run.history
+        if not history:
+            raise RunError(f"{run.folder} has not finished an epoch yet; there is nothing to plot.")
         return learning_curves(history)
+    evaluation = run.evaluation
     if evaluation is None:
         raise RunError(f"{run.folder} is not evaluated. Run `konvoi evaluate {run.folder}` first.")
     if chart == "errors":
         return error_intervals(evaluation.train, evaluation.validation, evaluation.test)
-    if chart == "time":
-        return time_bar(seconds_spent(history, evaluation.seconds))
     judged = evaluation.test or evaluation.validation
-    return confusion_matrix(judged) if chart == "confusion" else reliability_curve(judged, judged is evaluation.test)
+    return confusion_matrix(judged) if chart == "confusion" else reliability_curve(judged, evaluation.test is not None)
 
 
 @house_style()
@@ -93,7 +94,7 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
     rates = [record.lr for record in history]
     rate.fill_between(epochs, rates, color=QUIET, alpha=0.25, linewidth=0)
     rate.plot(epochs, rates, color=QUIET, linewidth=1.2, marker="o" if len(history) == 1 else None, markersize=3.5)
-    rate.set_ylim(0, max(rates) * 1.15)
+    rate.set_ylim(0, (max(rates) or 1) * 1.15)
     rate.yaxis.set_major_locator(FixedLocator([0.0, max(rates)]))
     rate.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     rate.set_title("Learning rate")
@@ -126,17 +127,19 @@ def error_intervals(train: Scores, validation: Scores, test: Scores | None) -> F
     figure = new_figure(_WIDTH, height)
     axes = figure.add_axes((0.15, 40 / height, 0.7, 34 * len(rows) / height))
     gap = gap_between(train, test or validation)
+    digits = fitting_digits((test or validation).interval)
     axes.axvspan(*sorted((gap.e_in, gap.e_out)), color=LINE, alpha=0.6, linewidth=0, zorder=0)
     for row, (_, scores, colour) in enumerate(rows):
         low, high = 1 - scores.interval[1], 1 - scores.interval[0]
         axes.plot([low, high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
         axes.plot([1 - scores.accuracy], [row], color=colour, marker="o", markersize=7, clip_on=False)
-        label = percent(1 - scores.accuracy, fitting_digits(scores.interval))
+        label = percent(1 - scores.accuracy, digits)
         axes.annotate(label, (high, row), xytext=(8, 0), textcoords="offset points", va="center", color=INK)
     widest = max(1 - scores.interval[0] for _, scores, _ in rows)
     axes.set_xlim(0, widest * 1.02)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], color=INK)
+    axes.tick_params(axis="y", pad=9)
     axes.grid(visible=False)
     axes.grid(visible=True, axis="x")
     axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -6,6 +6,7 @@ dark pages. What is drawn with them is in `figures` and `confusion`.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -72,6 +73,8 @@ STYLE = {
     "legend.fontsize": 10.0,
     "figure.facecolor": "white",
     "svg.fonttype": "none",
+    # The same figure gets the same ids, so that the same run gives the same file.
+    "svg.hashsalt": "konvoi",
 }
 
 
@@ -82,6 +85,16 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
+class Chart(Figure):
+    """A figure that notebooks show by themselves; matplotlib's own needs pyplot for that."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        with house_style():
+            self.savefig(picture, format="png", dpi=2 * POINTS_PER_INCH)
+        return picture.getvalue()
+
+
+def new_figure(width: float, height: float) -> Chart:
     """An empty figure of so many points, apart from pyplot, so that nothing stays in its global state."""
-    return Figure(figsize=(width / POINTS_PER_INCH, height / POINTS_PER_INCH), dpi=POINTS_PER_INCH)
+    return Chart(figsize=(width / POINTS_PER_INCH, height / POINTS_PER_INCH), dpi=POINTS_PER_INCH)

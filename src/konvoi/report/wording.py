@@ -61,6 +61,8 @@ def probability(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """Two units at most, "47.1 s", "4 min 05 s", "2 h 03 min"."""
+    if seconds == 0:
+        return f"0{THIN}s"
     if seconds < 0.01:
         return f"{1000 * seconds:.1f}{THIN}ms"
     if seconds < 59.95:
@@ -95,6 +97,7 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 def shortened(text: str, longest: int) -> str:
     """Text on one line, its middle cut out where it is too long: names often differ at their ends."""
     line = " ".join(text.split())
+    line = "".join(glyph if glyph.isprintable() else "\N{REPLACEMENT CHARACTER}" for glyph in line)
     if len(line) <= longest:
         return line
     head = (longest - 1) // 2
