@@ -2,9 +2,9 @@
 
     python benchmarks/loop_overhead.py --data-dir FOLDER [--recipe mnist-cnn]
 
-The bare loop has the same network object, batches gathered from the same uint8 array, precision, optimiser, learning rate
-and memory settings, and nothing else: no progress, checks, checkpoints, signals, averages or training accuracy. Bars:
-≥ 0.95 of its samples/s, ≤ 1.5 times its peak memory.
+The bare loop has the same network object, batches gathered from the same uint8 array, precision, optimiser, learning
+rate and memory settings, and nothing else: no progress, checks, checkpoints, signals, averages or training accuracy.
+Bars: ≥ 0.95 of its samples/s, ≤ 1.5 times its peak memory.
 """
 
 from __future__ import annotations

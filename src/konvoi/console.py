@@ -62,8 +62,8 @@ def print_summary(name: str, image_shape: tuple[int, int, int], summary: Network
         console.print(
             f"\nShared weights: {compared.layer} has {compared.layer_weights:,} weights + {compared.layer_biases:,} "
             f"biases = {compared.layer_weights + compared.layer_biases:,}. A dense layer from the {compared.inputs:,} "
-            f"pixels to only {compared.units} units has {compared.dense_weights:,} weights + {compared.dense_biases} biases = "
-            f"{compared.dense_weights + compared.dense_biases:,}."
+            f"pixels to only {compared.units} units has {compared.dense_weights:,} weights + {compared.dense_biases} "
+            f"biases = {compared.dense_weights + compared.dense_biases:,}."
         )
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import subprocess
 import sys
 
@@ -128,10 +129,8 @@ def test_a_binary_file_is_refused(tmp_path) -> None:
 
 @given(st.text(max_size=40))
 def test_any_override_ends_in_a_recipe_or_a_recipe_error(override: str) -> None:
-    try:
-        parse_recipe(MINIMAL, "small", [override])
-    except RecipeError as error:
-        assert str(error)
+    with contextlib.suppress(RecipeError):
+        assert parse_recipe(MINIMAL, "small", [override]).name
 
 
 def test_recipes_import_no_torch() -> None:
