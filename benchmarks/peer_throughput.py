@@ -43,9 +43,7 @@ def main() -> None:
         measure_konvoi(*arguments.konvoi, arguments.data_dir)
         return
     pythons = {"pytorch": sys.executable} | ({"keras": arguments.keras_python} if arguments.keras_python else {})
-    print(
-        "| network, batch | peer, samples/s | Konvoi's arithmetic | Konvoi, samples/s | ratio, each round | median | bar |"
-    )
+    print("| peer | samples/s | Konvoi's arithmetic | Konvoi, samples/s | ratio, each round | median | bar |")
     print("|---|--:|---|--:|---|--:|--:|")
     for peer, python in pythons.items():
         rounds: dict[str, list[float]] = {precision: [] for precision in BARS}

@@ -3,7 +3,8 @@
     python benchmarks/peers/keras_convnet.py throughput|accuracy --data-dir FOLDER
 
 Prints one JSON line. `throughput`: samples/s of the second epoch. `accuracy`: seconds of training until an epoch
-ends with 99.0 % on the test set; evaluation is not counted, so that the figure is a lower bound.
+ends with 99.0 % on the test set; evaluation is not counted, and the documentation's validation split is left out, so
+that the figure is a lower bound.
 """
 
 from __future__ import annotations
@@ -67,10 +68,7 @@ def main() -> None:
     accuracies = []
     for _ in range(2 if arguments.question == "throughput" else MOST_EPOCHS):
         started = time.perf_counter()
-        if arguments.question == "throughput":
-            model.fit(images, labels, batch_size=128, epochs=1, verbose=0)
-        else:
-            model.fit(images, labels, batch_size=128, epochs=1, verbose=0, validation_split=0.1)
+        model.fit(images, labels, batch_size=128, epochs=1, verbose=0)
         seconds.append(time.perf_counter() - started)
         if arguments.question == "accuracy":
             accuracies.append(model.evaluate(test_images, test_labels, batch_size=500, verbose=0)[1])

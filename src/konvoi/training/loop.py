@@ -179,9 +179,9 @@ class Training:
             self._unchecked.append((loss, correct, len(batch.labels)))
             if len(self._unchecked) == _STEPS_PER_CHECK:
                 self._check_losses()
-            seconds["step"] += time.perf_counter() - started
             self._display.advance(len(batch.labels))
             self._stop_if_asked(signals)
+            seconds["step"] += time.perf_counter() - started
             if time.monotonic() - self._saved_at >= self.recipe.budget.checkpoint_seconds:
                 self.save()
         started = time.perf_counter()
