@@ -21,9 +21,6 @@ def main() -> None:
     except TrainingInterrupted as interruption:
         print(f"\n{interruption}", file=sys.stderr)
         sys.exit(128 + interruption.signal_number)
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        sys.exit(130)
     except KonvoiError as error:
         if debug:
             raise

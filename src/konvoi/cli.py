@@ -59,11 +59,12 @@ def train(
     from konvoi.errors import RecipeError
 
     if resume is not None:
-        if recipe is not None or overrides or run_dir is not None:
+        if recipe is not None or overrides or run_dir is not None or seal_test:
             raise RecipeError(
-                "--resume continues a run with its own recipe: give neither a recipe, --set nor --run-dir."
+                "--resume continues a run with its own recipe and seal: give neither a recipe, --set, --run-dir nor "
+                "--seal-test."
             )
-        run = experiment.resume(resume, data_dir=data_dir, evaluate_test=not seal_test)
+        run = experiment.resume(resume, data_dir=data_dir)
     elif recipe is None:
         raise RecipeError("Name a recipe, for example `konvoi train digits-cnn`; `konvoi recipes` lists them.")
     else:
@@ -125,7 +126,7 @@ def summary(
     overrides: SetOption = None,
     data_dir: DataDirOption = None,
     classes: Annotated[
-        int | None, typer.Option("--classes", help="Number of classes, where the data are not at hand.")
+        int | None, typer.Option("--classes", min=2, help="Number of classes, where the data are not at hand.")
     ] = None,
     dense_units: Annotated[
         int,
@@ -135,12 +136,15 @@ def summary(
     """Show a network layer by layer: shapes, weights, biases, multiply-adds, receptive fields."""
     from konvoi.console import print_summary
     from konvoi.data.sources import image_shape_and_classes
+    from konvoi.errors import RecipeError
     from konvoi.models.build import build_network
     from konvoi.models.summary import summarise
     from konvoi.recipe import load_recipe
     from konvoi.run import load_run
 
     if (Path(recipe) / "recipe.yaml").exists():
+        if overrides or data_dir is not None or classes is not None:
+            raise RecipeError("A run's network is what it is: --set, --data-dir and --classes go with a recipe alone.")
         run = load_run(recipe)
         shape, class_count = run.facts.data.image_shape, len(run.facts.data.class_names)
         loaded = run.recipe
@@ -232,5 +236,5 @@ def _write_output(path: Path, text: str) -> None:
 
     try:
         write_text(path, text)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be written: {error}.") from error

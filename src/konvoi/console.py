@@ -123,7 +123,7 @@ def print_result(run: Run, per_class: bool = False) -> None:
     facts = run.facts
     reads = evaluation.test_reads
     console.print(f"\nweights: {evaluation.weights}; {facts.parameters:,} parameters; {facts.precision}")
-    if evaluation.test is None:
+    if reads == 0:
         console.print("test split: sealed, never read")
     else:
         console.print(f"test split: read {'once' if reads == 1 else f'{reads} times'} (see {run.test_log})")
@@ -172,9 +172,10 @@ def _print_classes(run: Run) -> None:
 
 def _console() -> Console:
     # A pipe or a file has no width; a table cut to 80 columns there would lose figures.
-    console = Console(highlight=False, soft_wrap=True)
+    # And what a user named "a[bold]" is text, not markup.
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     if not console.is_terminal:
-        console = Console(highlight=False, soft_wrap=True, width=160)
+        console.width = 160
     return console
 
 

@@ -30,11 +30,12 @@ from konvoi.environment import describe_environment
 from konvoi.errors import RunError, TrainingDiverged, TrainingInterrupted
 from konvoi.evaluation.inference import predict_probabilities
 from konvoi.evaluation.scores import Scores, score
+from konvoi.files import remove_leftovers
 from konvoi.models.build import build_network
 from konvoi.randomness import seed_torch
 from konvoi.recipe import Recipe, load_recipe
 from konvoi.run import DataFacts, Evaluation, Examples, Predictions, Run, RunFacts, load_run
-from konvoi.training.checkpoint import kept_weights
+from konvoi.training.checkpoint import load_weights
 from konvoi.training.display import ConsoleDisplay, Display
 from konvoi.training.loop import Training, Validate
 from konvoi.training.precision import choose_device, choose_precision
@@ -80,7 +81,7 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     elif overrides:
-        raise TypeError("overrides go with a recipe's name or file; change a Recipe with model_copy instead")
+        raise TypeError("overrides go with a recipe's name or file; a Recipe is already what it is to be")
     data_path = None if data_dir is None else Path(data_dir)
     material = prepare(recipe, data_path)
     device = choose_device(recipe.compute.device)
@@ -98,47 +99,47 @@ def train(
             precision=f"{precision.name}: {precision.why}",
             device=device.type,
             parameters=sum(parameter.numel() for parameter in material.network.parameters()),
+            seal_test=not evaluate_test,
         )
     )
     training = _training(recipe, material, run, device, display or ConsoleDisplay())
-    return _run_to_the_end(training, run, material, evaluate_test)
+    return _run_to_the_end(training, run, material)
 
 
 def resume(
     folder: str | Path,
     *,
     data_dir: str | Path | None = None,
-    evaluate_test: bool = True,
     display: Display | None = None,
 ) -> Run:
     """Continue a training that was stopped, at the step after its last checkpoint.
+
+    A test split that the training was to leave sealed stays sealed.
 
     Raises:
         RunError: the folder is no run, its training has ended, or the data are no longer the same.
     """
     run = load_run(folder)
-    facts = run.facts
-    data_path = Path(data_dir) if data_dir is not None else (Path(facts.data.data_dir) if facts.data.data_dir else None)
-    material = prepare(run.recipe, data_path)
-    if material.split.fingerprint != facts.data.split_fingerprint:
-        raise RunError(
-            f"The data are not those that {run.folder} was trained on: fingerprint {material.split.fingerprint[:12]}, "
-            f"expected {facts.data.split_fingerprint[:12]}. Give the same files with --data-dir, or train anew."
-        )
+    material = _prepare_again(run, data_dir)
     device = choose_device(run.recipe.compute.device)
     training = _training(run.recipe, material, run, device, display or ConsoleDisplay())
     if run.last_checkpoint.exists():
         training.restore()
     if training.progress.finished and run.evaluation is not None:
         raise RunError(f"{run.folder} has finished; there is nothing to resume. See {run.report_path}.")
-    run.write_state("running")
-    return _run_to_the_end(training, run, material, evaluate_test)
+    remove_leftovers(run.folder)
+    facts = run.facts
+    now = f"{training.precision.name}: {training.precision.why}"
+    if not facts.precision.endswith(now):
+        facts = facts.model_copy(update={"precision": f"{facts.precision}; from step {training.step + 1} on {now}"})
+    run.write_facts(facts.model_copy(update={"state": "running"}))
+    return _run_to_the_end(training, run, material)
 
 
 def evaluate(
     run: Run,
     *,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     again: bool = False,
     material: Material | None = None,
     test: bool = True,
@@ -148,26 +149,22 @@ def evaluate(
     A test split that was read before is not read again; the stored evaluation is returned.
 
     Args:
-        run: a run with a checkpoint.
+        run: a run whose training came to its end.
         data_dir: where the source's files are, if they have moved.
         again: read the test split once more, which the log and the report will show.
         material: what the run was trained on, if it is at hand.
         test: False leaves the test split sealed.
 
     Raises:
-        RunError: there is no checkpoint, or the data are no longer the same.
+        RunError: the training has not come to its end, or the data are no longer the same.
     """
+    kept = run.kept_weights()
     stored = run.evaluation
     if stored is not None and stored.test is not None and not again:
         return stored
-    kept = kept_weights(run.checkpoints)
-    if material is None:
-        facts = run.facts
-        material = prepare(run.recipe, data_dir or (Path(facts.data.data_dir) if facts.data.data_dir else None))
-        if material.split.fingerprint != facts.data.split_fingerprint:
-            raise RunError(f"The data are not those that {run.folder} was trained on. Give the same with --data-dir.")
+    material = material or _prepare_again(run, data_dir)
     network = material.network
-    network.load_state_dict(kept.weights)
+    load_weights(network, kept.weights, run.checkpoints)
     started = time.perf_counter()
     dataset, split = material.dataset, material.split
     train_scores = _predict(network, material, split.train)[1]
@@ -175,7 +172,7 @@ def evaluate(
     parts = {"validation": predictions}
     test_scores = None
     if test:
-        opened = split.test.open("evaluation", run.test_log)
+        opened = _open_test(run, split)
         parts["test"], test_scores = _predict(network, material, opened)
     evaluation = Evaluation(
         epoch=kept.epoch,
@@ -194,15 +191,37 @@ def evaluate(
     return evaluation
 
 
-def prepare(recipe: Recipe, data_dir: Path | None) -> Material:
+def prepare(recipe: Recipe, data_dir: str | Path | None) -> Material:
     """Read the source, split it, fit the bands on the training split, and build the network."""
-    dataset = read_source(recipe.source, data_dir)
+    dataset = read_source(recipe.source, None if data_dir is None else Path(data_dir))
     split = make_split(dataset, recipe.split)
     bands = dataset.bands.fitted(recipe.input.normalise, dataset.images[split.train])
     seed_torch(recipe.seed, "initialise")
     image_shape = (dataset.images.shape[1], *dataset.image_size)
     network = build_network(recipe, image_shape, len(dataset.class_names))
     return Material(dataset, split, bands, network)
+
+
+def _prepare_again(run: Run, data_dir: str | Path | None) -> Material:
+    """What a run was trained on, read again from where it was or from `data_dir`, and compared."""
+    facts = run.facts
+    material = prepare(run.recipe, data_dir if data_dir is not None else facts.data.data_dir)
+    if material.split.fingerprint != facts.data.split_fingerprint:
+        raise RunError(
+            f"The data are not those that {run.folder} was trained on: fingerprint {material.split.fingerprint[:12]}, "
+            f"expected {facts.data.split_fingerprint[:12]}. Give the same files with --data-dir, or train anew."
+        )
+    return material
+
+
+def _open_test(run: Run, split: Split) -> NDArray[np.int64]:
+    try:
+        return split.test.open("evaluation", run.test_log)
+    except OSError as error:
+        raise RunError(
+            f"{run.test_log} cannot be written: {error.strerror}. The test split stays sealed; mend this, then run "
+            f"`konvoi evaluate {run.folder}`."
+        ) from error
 
 
 def make_batches(recipe: Recipe, material: Material, device: torch.device | None = None) -> Batches:
@@ -242,7 +261,7 @@ def _training(recipe: Recipe, material: Material, run: Run, device: torch.device
     )
 
 
-def _run_to_the_end(training: Training, run: Run, material: Material, evaluate_test: bool) -> Run:
+def _run_to_the_end(training: Training, run: Run, material: Material) -> Run:
     try:
         training.run()
     except TrainingDiverged:
@@ -255,7 +274,7 @@ def _run_to_the_end(training: Training, run: Run, material: Material, evaluate_t
             interruption.signal_number,
         ) from None
     run.write_state("trained")
-    evaluate(run, material=material, test=evaluate_test)
+    evaluate(run, material=material, test=not run.facts.seal_test)
     from konvoi.report import write_report
 
     write_report(run)

@@ -37,6 +37,17 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def printable(name: str | os.PathLike[str]) -> str:
+    """A file's name as text that can be printed and written as UTF-8; bytes that are not become \\x escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of `write_aside` that a killed process left in a folder."""
+    for leftover in folder.glob(".*.part"):
+        leftover.unlink(missing_ok=True)
+
+
 def _fill(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 

@@ -13,8 +13,10 @@ RUN/report.html
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import shlex
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from konvoi.errors import RunError
 from konvoi.evaluation.scores import Scores
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from konvoi.data.bands import Bands
+    from konvoi.training.checkpoint import KeptWeights
 
 R = TypeVar("R", bound=Record)
 RunState = Literal["running", "interrupted", "diverged", "trained", "evaluated"]
@@ -68,7 +71,13 @@ class DataFacts(Record):
 
 
 class RunFacts(Record):
-    """`run.json`."""
+    """`run.json`.
+
+    Attributes:
+        command: as it was typed; empty where Python was the caller.
+        precision: the arithmetic of training, with its reason; after a resumption in another, both.
+        seal_test: whether the training leaves the test split unread, also when it is resumed.
+    """
 
     konvoi_version: str
     created: datetime
@@ -79,6 +88,7 @@ class RunFacts(Record):
     precision: str
     device: str
     parameters: int
+    seal_test: bool = False
 
 
 class Evaluation(Record):
@@ -189,7 +199,10 @@ class Run:
         """One entry for every finished epoch."""
         if not (self.folder / "history.json").exists():
             return []
-        return [EpochRecord.model_validate(entry) for entry in json.loads(self._text("history.json"))]
+        try:
+            return TypeAdapter(list[EpochRecord]).validate_json(self._text("history.json"))
+        except ValidationError as error:
+            raise self._damaged("history.json", error) from error
 
     @property
     def evaluation(self) -> Evaluation | None:
@@ -231,22 +244,42 @@ class Run:
     def network(self) -> nn.Module:
         """The trained network with the kept weights, on the CPU, in evaluation mode."""
         from konvoi.models.build import build_network
-        from konvoi.training.checkpoint import kept_weights
+        from konvoi.training.checkpoint import load_weights
 
         facts = self.facts
         network = build_network(self.recipe, facts.data.image_shape, len(facts.data.class_names))
-        network.load_state_dict(kept_weights(self.checkpoints).weights)
+        load_weights(network, self.kept_weights().weights, self.checkpoints)
         return network.eval()
+
+    def kept_weights(self) -> KeptWeights:
+        """The weights that the training ended with.
+
+        Raises:
+            RunError: the training did not come to its end; unfinished weights are no result.
+        """
+        from konvoi.training.checkpoint import kept_weights
+
+        kept = kept_weights(self.checkpoints)
+        if not kept.finished:
+            raise RunError(
+                f"The training of {self.folder} has not come to its end ({self.facts.state}), so it has no result yet. "
+                + (
+                    "It diverged; train anew."
+                    if self.facts.state == "diverged"
+                    else f"Continue it with: konvoi train --resume {shlex.quote(str(self.folder))}"
+                )
+            )
+        return kept
 
     # ---- writing ----
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write `recipe.yaml`."""
-        write_text(self.recipe_path, recipe_yaml(recipe))
+        self._write("recipe.yaml", lambda path: write_text(path, recipe_yaml(recipe)))
 
     def write_facts(self, facts: RunFacts) -> None:
         """Write `run.json`."""
-        write_json(self.folder / "run.json", facts.model_dump(mode="json"))
+        self._write("run.json", lambda path: write_json(path, facts.model_dump(mode="json")))
 
     def write_state(self, state: RunState) -> None:
         """Change the state in `run.json`."""
@@ -254,11 +287,12 @@ class Run:
 
     def write_history(self, history: Sequence[EpochRecord]) -> None:
         """Write `history.json`."""
-        write_json(self.folder / "history.json", [entry.model_dump(mode="json") for entry in history])
+        entries = [entry.model_dump(mode="json") for entry in history]
+        self._write("history.json", lambda path: write_json(path, entries))
 
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """Write `evaluation.json`."""
-        write_json(self.folder / "evaluation.json", evaluation.model_dump(mode="json"))
+        self._write("evaluation.json", lambda path: write_json(path, evaluation.model_dump(mode="json")))
 
     def write_predictions(self, parts: dict[str, Predictions]) -> None:
         """Write `predictions.npz`."""
@@ -280,7 +314,15 @@ class Run:
             with aside.open("wb") as file:
                 np.savez_compressed(file, allow_pickle=False, **arrays)
 
-        write_aside(self.folder / name, write)
+        self._write(name, lambda path: write_aside(path, write))
+
+    def _write(self, name: str, write: Callable[[Path], None]) -> None:
+        try:
+            write(self.folder / name)
+        except OSError as error:
+            raise RunError(
+                f"{self.folder / name} cannot be written: {error.strerror}. What was there is untouched."
+            ) from error
 
     # ---- reading files ----
 
@@ -294,20 +336,22 @@ class Run:
         try:
             return kind.model_validate_json(self._text(name))
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise RunError(
-                f"{self.folder / name} is damaged or of another version: {place}: {first['msg']}."
-            ) from error
+            raise self._damaged(name, error) from error
 
-    def _arrays(self, name: str) -> np.lib.npyio.NpzFile:
+    def _damaged(self, name: str, error: ValidationError) -> RunError:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "content"
+        return RunError(f"{self.folder / name} is damaged or of another version: {place}: {first['msg']}.")
+
+    @contextmanager
+    def _arrays(self, name: str) -> Iterator[np.lib.npyio.NpzFile[Any]]:
         try:
-            arrays: np.lib.npyio.NpzFile[Any] = np.load(self.folder / name, allow_pickle=False)
-        except (OSError, ValueError) as error:
+            with np.load(self.folder / name, allow_pickle=False) as arrays:
+                yield arrays
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(
-                f"{self.folder / name} cannot be read: {error}. Run `konvoi evaluate {self.folder}` first."
+                f"{self.folder / name} cannot be read: {error}. `konvoi evaluate {self.folder}` writes it."
             ) from error
-        return arrays
 
 
 def load_run(folder: str | Path) -> Run:

@@ -15,8 +15,9 @@ from PIL import Image
 from konvoi.data.bands import GREY, RGB
 from konvoi.data.sources.image_file import read_image
 from konvoi.data.sources.image_folder import read_image_folder
+from konvoi.data.split import make_split
 from konvoi.errors import DataError
-from konvoi.recipe.schema import ImageFolderSource
+from konvoi.recipe.schema import ImageFolderSource, SplitSection
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [10, 20, 30]]], np.uint8)
 # 0.299 red + 0.587 green + 0.114 blue, rounded: 76.2, 149.7, 29.1; 0, 255; 2.99 + 11.74 + 3.42 = 18.15
@@ -215,7 +216,7 @@ def test_the_test_folder_is_the_given_test(tmp_path: Path, train: str, test: str
 
 
 @pytest.mark.parametrize("name", ["val", "validation", "Val"])
-def test_a_validation_folder_joins_the_training_samples_and_is_said(tmp_path: Path, name: str) -> None:
+def test_a_validation_folder_is_the_validation_split(tmp_path: Path, name: str) -> None:
     for part, value in (("train", 1), (name, 2), ("test", 3)):
         for class_name in ("a", "b"):
             picture(tmp_path / part / class_name / "x.png", value)
@@ -224,7 +225,11 @@ def test_a_validation_folder_joins_the_training_samples_and_is_said(tmp_path: Pa
     assert dataset.images[:, 0, 0, 0].tolist() == [1, 1, 2, 2, 3, 3]
     assert dataset.given_test is not None
     assert dataset.given_test.tolist() == [4, 5]
-    assert dataset.origin.endswith(f"; {name}/ (2 images) was read into the training samples")
+    assert dataset.given_validation is not None
+    assert dataset.given_validation.tolist() == [2, 3]
+    split = make_split(dataset, SplitSection(validation=0.9))
+    assert (split.train.tolist(), split.validation.tolist(), len(split.test)) == ([0, 1], [2, 3], 2)
+    assert "the files' own validation set" in split.method
     assert dataset.skipped == ("unlabelled: a folder beside train/, not read",)
 
 
@@ -234,8 +239,9 @@ def test_train_and_validation_without_test(tmp_path: Path) -> None:
             picture(tmp_path / part / class_name / "x.png")
     dataset = read_image_folder(source(), tmp_path)
     assert dataset.given_test is None
-    assert dataset.class_names == ("a", "b")
     assert len(dataset) == 4
+    with pytest.raises(DataError, match=r"validation part and no test part\. Rename the validation part to test"):
+        make_split(dataset, SplitSection())
 
 
 def test_a_class_may_be_called_train_or_test(tmp_path: Path) -> None:

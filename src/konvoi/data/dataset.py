@@ -1,7 +1,7 @@
 """What every source returns: all samples of a data set in one array, with labels, names and provenance.
 
 Which sample is for training and which for testing is not decided here but in `data.split`; a source only
-passes on what its files say (`given_test`).
+passes on what its files say (`given_test`, `given_validation`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Dataset:
         class_names: the K names in label order.
         bands: what the C channels mean.
         given_test: positions of the samples that the files themselves set aside for testing, or None.
+        given_validation: positions that the files set aside for validation, or None.
         origin: where the samples come from, for people (folders, files).
         skipped: files that could not be read, each with its reason; they are not among the N samples.
         sample_names: a name for each sample (a file name), or None where the files have none.
@@ -41,6 +42,7 @@ class Dataset:
     bands: Bands
     given_test: NDArray[np.int64] | None
     origin: str
+    given_validation: NDArray[np.int64] | None = None
     skipped: tuple[str, ...] = ()
     sample_names: Sequence[str] | None = field(default=None, repr=False)
 
@@ -49,6 +51,11 @@ class Dataset:
             raise DataError(f"{self.origin}: {len(self.images)} images but {len(self.labels)} labels.")
         if len(self.labels) == 0:
             raise DataError(f"{self.origin}: no samples were found.")
+        if len(set(self.class_names)) < max(2, len(self.class_names)):
+            raise DataError(
+                f"{self.origin}: the classes are {', '.join(self.class_names)}. A classifier needs at least two, each "
+                "with a name of its own."
+            )
         outside = (self.labels < 0) | (self.labels >= len(self.class_names))
         if outside.any():
             first = int(np.flatnonzero(outside)[0])

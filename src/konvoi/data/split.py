@@ -44,8 +44,10 @@ class SealedTest:
                 "samples": len(self._indices),
             }
         )
-        with log.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with log.open("a+", encoding="utf-8") as file:
+            file.seek(0)
+            torn = file.read()[-1:] not in ("", "\n")
+            file.write(("\n" if torn else "") + line + "\n")
             file.flush()
             os.fsync(file.fileno())
         return self._indices
@@ -56,10 +58,21 @@ class SealedTest:
 
 
 def logged_openings(log: Path) -> list[dict[str, Any]]:
-    """Every opening of the test split that a log holds, oldest first."""
+    """Every opening of the test split that a log holds, oldest first.
+
+    A line that was torn by a crash still counts as an opening, by "unknown", at the time the log was last written.
+    """
     if not log.exists():
         return []
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    openings = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.strip():
+            try:
+                openings.append(json.loads(line))
+            except ValueError:
+                written = datetime.fromtimestamp(log.stat().st_mtime, UTC)
+                openings.append({"time": written.isoformat(timespec="seconds"), "reader": "unknown", "samples": 0})
+    return openings
 
 
 @dataclass(frozen=True)
@@ -85,11 +98,18 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
     """Divide a data set as the recipe says.
 
     The files' own test set, where there is one, is the test split; otherwise a stratified share of all
-    samples is sealed first. What is left is divided into train and validation, by share or as one fold of k.
+    samples is sealed first. What is left is divided into train and validation: as the files say, by share, or
+    as one fold of k (which sets the files' own validation set aside).
 
     Raises:
-        DataError: a class is too small for the division; its name and count are in the message.
+        DataError: a class is too small for the division (its name and count are in the message), or the files
+            set samples aside for validation but none for testing.
     """
+    if dataset.given_validation is not None and dataset.given_test is None:
+        raise DataError(
+            f"{dataset.origin} has a validation part and no test part. Rename the validation part to test, and a share "
+            "of the training part will validate; or add a test part."
+        )
     everything = np.arange(len(dataset), dtype=np.int64)
     if dataset.given_test is not None:
         test = np.sort(dataset.given_test)
@@ -98,7 +118,11 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
     else:
         rest, test = _stratified_share(dataset, everything, settings.test, settings.seed, "test")
         test_method = f"stratified test share {settings.test:g}"
-    if settings.folds is None:
+    if settings.folds is None and dataset.given_validation is not None:
+        validation = np.sort(dataset.given_validation)
+        train = np.setdiff1d(rest, validation)
+        method = f"{test_method}; the files' own validation set"
+    elif settings.folds is None:
         train, validation = _stratified_share(dataset, rest, settings.validation, settings.seed, "validation")
         method = f"{test_method}; stratified validation share {settings.validation:g} of the rest"
     else:

@@ -20,7 +20,7 @@ def predict_probabilities(
     images: NDArray[np.uint8],
     bands: Bands,
     indices: NDArray[np.int64] | None = None,
-    batch_size: int = 500,
+    batch_size: int = 250,
 ) -> NDArray[np.float32]:
     """The softmax of a network's logits.
 
@@ -39,10 +39,17 @@ def predict_probabilities(
     preparation = Preparation(bands, device)
     was_training = network.training
     network.eval()
-    probabilities = []
+    if device.type == "cuda":
+        # cuDNN rounds the factors of float32 convolutions to TF32's 10 bits unless told not to.
+        torch.backends.cudnn.allow_tf32 = False
+    probabilities: NDArray[np.float32] | None = None
     for start in range(0, len(chosen), batch_size):
         stored = torch.from_numpy(images[chosen[start : start + batch_size]])
         logits = network(preparation.normalise(stored.to(device).float()))
-        probabilities.append(logits.softmax(dim=1).cpu())
+        # One array for all: small results kept between large temporary arrays would break the memory into pieces.
+        if probabilities is None:
+            probabilities = np.empty((len(chosen), logits.shape[1]), dtype=np.float32)
+        probabilities[start : start + len(stored)] = logits.softmax(dim=1).cpu().numpy()
     network.train(was_training)
-    return np.asarray(torch.cat(probabilities).numpy())
+    assert probabilities is not None, "there are no images"
+    return probabilities

@@ -63,7 +63,7 @@ class Dropout(nn.Module):
 
 def _keep_mask(values: Tensor, probability: float) -> Tensor:
     """A mask in the shape and type of `values`: 0, or 1 / (1 − rounded probability)."""
-    dropped_levels = round(probability * _DROPOUT_LEVELS)
+    dropped_levels = min(round(probability * _DROPOUT_LEVELS), _DROPOUT_LEVELS - 1)
     seed = int(torch.randint(2**63 - 1, ()))
     generator = np.random.Generator(np.random.SFC64(seed))
     bits = generator.integers(0, _DROPOUT_LEVELS, size=values.numel(), dtype=np.uint16)

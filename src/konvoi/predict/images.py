@@ -16,6 +16,7 @@ from konvoi.data.bands import GREY, RGB
 from konvoi.data.sources.image_file import IMAGE_SUFFIXES, read_image
 from konvoi.errors import DataError
 from konvoi.evaluation.inference import predict_probabilities
+from konvoi.files import printable
 from konvoi.run import Run
 
 _FILES_AT_ONCE = 512
@@ -70,7 +71,7 @@ def predict_images(run: Run, inputs: Sequence[Path], invert: bool = False) -> Fi
             try:
                 images.append(read_image(path, "grey" if bands.names == GREY.names else "rgb", size))
             except DataError as error:
-                skipped.append(str(error))
+                skipped.append(printable(str(error)))
             else:
                 files.append(path)
         if images:
@@ -115,7 +116,9 @@ def as_csv(predictions: FilePredictions) -> str:
     writer.writerow(["file", "class", "probability", *(f"p({name})" for name in predictions.class_names)])
     for path, row in zip(predictions.files, predictions.probabilities, strict=True):
         best = int(row.argmax())
-        writer.writerow([path, predictions.class_names[best], f"{row[best]:.6f}", *(f"{value:.6f}" for value in row)])
+        writer.writerow(
+            [printable(path), predictions.class_names[best], f"{row[best]:.6f}", *(f"{value:.6f}" for value in row)]
+        )
     return text.getvalue()
 
 
@@ -123,7 +126,7 @@ def as_json(predictions: FilePredictions) -> str:
     """A list with one object a file."""
     rows = [
         {
-            "file": str(path),
+            "file": printable(path),
             "class": predictions.class_names[int(row.argmax())],
             "probability": float(row.max()),
             "probabilities": dict(zip(predictions.class_names, map(float, row), strict=True)),

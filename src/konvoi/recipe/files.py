@@ -6,6 +6,7 @@ What a recipe may say is in `recipe.schema`.
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,20 @@ from pydantic import BaseModel, ValidationError
 
 from konvoi.errors import RecipeError
 from konvoi.recipe.schema import Recipe
+
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+"""What PyYAML raises for text that is no YAML: its own errors, impossible dates and numbers, and endless nesting."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, but a key that stands twice is an error instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def shipped_recipes() -> list[str]:
@@ -34,11 +49,11 @@ def recipe_text(name_or_path: str | Path) -> str:
     if text in shipped_recipes():
         return (resources.files("konvoi") / "recipes" / f"{text}.yaml").read_text(encoding="utf-8")
     path = Path(text)
-    if path.is_file():
-        try:
+    try:
+        if path.is_file():
             return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"The recipe {path} cannot be read as UTF-8 text: {error}") from error
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"The recipe {path} cannot be read as UTF-8 text: {error}") from error
     if path.suffix in {".yaml", ".yml"} or "/" in text:
         raise RecipeError(f"There is no recipe file {path}. `konvoi recipes` lists the shipped recipes.")
     raise RecipeError(
@@ -62,8 +77,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 def parse_recipe(text: str, origin: str, overrides: Sequence[str] = ()) -> Recipe:
     """Validate YAML text; `origin` names it in error messages. See `load_recipe`."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = yaml.load(text, _StrictLoader)
+    except _NOT_YAML as error:
         raise RecipeError(f"{origin} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{origin} is not a recipe: expected keys such as name, source and network at its top level.")
@@ -80,22 +95,26 @@ def recipe_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
 
 
+def recipe_fingerprint(recipe: Recipe) -> str:
+    """SHA-256 of all that decides what is learned: the whole recipe but its name, its words and `compute`."""
+    content = recipe.model_dump_json(exclude={"name", "about", "compute"})
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def _apply_override(content: dict[str, Any], override: str) -> None:
     path, equals, value_text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise RecipeError(f"--set {override!r} is not of the form path.to.key=value, for example optim.lr=0.05.")
     try:
-        value = yaml.safe_load(value_text)
-    except yaml.YAMLError as error:
+        value = yaml.load(value_text, _StrictLoader)
+    except _NOT_YAML as error:
         raise RecipeError(f"--set {override!r}: the value is not valid YAML.") from error
-    if isinstance(value, str):
-        value = _number_or_text(value)
     place: Any = content
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
         if isinstance(place, list):
-            if not key.isdigit() or int(key) >= len(place):
+            if not (key.isascii() and key.isdigit()) or int(key) >= len(place):
                 raise RecipeError(
                     f"--set {override!r}: {'.'.join(keys[:depth])} is a list of {len(place)}; expected a position "
                     f"from 0 to {len(place) - 1}, found {key!r}."
@@ -111,14 +130,6 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
                 place = place.setdefault(key, {})
         else:
             raise RecipeError(f"--set {override!r}: {'.'.join(keys[:depth])} is {place!r}, which has no keys below it.")
-
-
-def _number_or_text(value: str) -> str | float:
-    # YAML 1.1 reads 1e-3 as text, because it has no dot; everybody who types it means a number.
-    try:
-        return float(value)
-    except ValueError:
-        return value
 
 
 def _readable(error: ValidationError, origin: str) -> str:

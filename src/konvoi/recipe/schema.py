@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=1_000_000)]
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -81,6 +82,8 @@ class SplitSection(Section):
 
     @model_validator(mode="after")
     def _fold_in_range(self) -> Self:
+        if self.folds is None and self.fold > 0:
+            raise ValueError(f"fold {self.fold} needs folds, the number of parts; 5 is usual")
         if self.folds is not None and self.fold >= self.folds:
             raise ValueError(
                 f"fold {self.fold} does not exist: with folds = {self.folds}, fold is 0 to {self.folds - 1}"
@@ -119,7 +122,7 @@ class MlpNetwork(Section):
     """Fully connected layers on the flattened image."""
 
     kind: Literal["mlp"]
-    hidden: tuple[PositiveInt, ...] = (128, 128)
+    hidden: tuple[Width, ...] = (128, 128)
     activation: Activation = "relu"
     dropout: Fraction = Field(default=0.0, description="after every hidden layer")
     init: Initialisation = "he"
@@ -132,7 +135,7 @@ class ConvBlock(Section):
     them.
     """
 
-    maps: PositiveInt = Field(description="feature maps, the number of filters")
+    maps: Width = Field(description="feature maps, the number of filters")
     kernel: PositiveInt = 3
     stride: PositiveInt = 1
     padding: Literal["valid", "same"] = "same"
@@ -155,7 +158,7 @@ class CnnNetwork(Section):
     kind: Literal["cnn"]
     blocks: Annotated[tuple[ConvBlock, ...], Field(min_length=1)]
     global_pool: Literal["none", "max", "average"] = "none"
-    hidden: tuple[PositiveInt, ...] = ()
+    hidden: tuple[Width, ...] = ()
     activation: Activation = Field(default="relu", description="of the hidden dense layers")
     dropout: Fraction = Field(
         default=0.0, description="after every hidden dense layer; before the output layer where there is none"
@@ -275,7 +278,7 @@ class BudgetSection(Section):
         description="best: the epoch of highest validation accuracy, of lower loss where equal",
     )
     early_stopping: PositiveInt | None = Field(
-        default=None, description="stop after this many epochs without a better validation accuracy"
+        default=None, description="stop after this many epochs without a better one, as `keep: best` compares them"
     )
     ema: OpenFraction | None = Field(
         default=None,
@@ -310,3 +313,13 @@ class Recipe(Section):
     budget: BudgetSection = BudgetSection()
     compute: ComputeSection = ComputeSection()
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _warm_up_ends_before_the_training(self) -> Self:
+        warmup = getattr(self.schedule, "warmup_epochs", 0.0)
+        if warmup >= self.budget.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs is {warmup:g} and budget.epochs {self.budget.epochs}, so that the learning "
+                "rate would never be reached"
+            )
+        return self

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from konvoi.errors import RunError
 from konvoi.files import write_aside
@@ -38,6 +38,7 @@ class Progress(Record):
         best_file: the file of its weights.
         scaler: state of the float16 loss scaler.
         finished: whether the training came to its end.
+        recipe: fingerprint of the recipe, without its `compute` section; steps mean something under this one only.
     """
 
     epoch: int = 0
@@ -51,6 +52,7 @@ class Progress(Record):
     best_file: str | None = None
     scaler: dict[str, int | float] = Field(default_factory=dict)
     finished: bool = False
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ class KeptWeights:
     Attributes:
         weights: a state dict of the network.
         epoch: at whose end they were taken, counted from 1.
+        finished: whether the training came to its end; otherwise these are the weights of its last checkpoint.
     """
 
     weights: dict[str, Tensor]
     epoch: int
+    finished: bool
 
 
 def save_checkpoint(folder: Path, tensors: dict[str, Tensor], progress: Progress) -> None:
@@ -92,7 +96,12 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Progress]:
         RunError: the file is missing or damaged.
     """
     tensors, header = _read(folder / LAST)
-    return tensors, Progress.model_validate_json(header["progress"])
+    try:
+        return tensors, Progress.model_validate_json(header["progress"])
+    except (KeyError, ValidationError) as error:
+        raise RunError(
+            f"The checkpoint {folder / LAST} is damaged or of another version: {_first_line(error)}."
+        ) from error
 
 
 def kept_weights(folder: Path) -> KeptWeights:
@@ -103,10 +112,28 @@ def kept_weights(folder: Path) -> KeptWeights:
     """
     tensors, progress = load_checkpoint(folder)
     if progress.best_file is not None:
-        tensors, header = _read(folder / progress.best_file)
-        return KeptWeights(with_prefix(tensors, "network/"), int(header["epoch"]))
+        tensors, _ = _read(folder / progress.best_file)
+        return KeptWeights(with_prefix(tensors, "network/"), progress.best_epoch or progress.epoch, progress.finished)
     averaged = with_prefix(tensors, "average/")
-    return KeptWeights(averaged or with_prefix(tensors, "network/"), progress.epoch)
+    return KeptWeights(averaged or with_prefix(tensors, "network/"), progress.epoch, progress.finished)
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor], origin: Path) -> None:
+    """Give a network its weights.
+
+    Raises:
+        RunError: names or shapes differ from the network's; the first difference is named.
+    """
+    own = network.state_dict()
+    for name in sorted(own.keys() | weights.keys()):
+        found = tuple(weights[name].shape) if name in weights else "nothing"
+        expected = tuple(own[name].shape) if name in own else "nothing"
+        if found != expected:
+            raise RunError(
+                f"The weights in {origin} are not this network's: {name} is {found}, expected {expected}. Was the "
+                "recipe in the run folder changed?"
+            )
+    network.load_state_dict(weights)
 
 
 def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -126,7 +153,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Give an optimiser over the same parameters the state that `optimiser_tensors` named."""
+    """Give the same optimiser over the same parameters the state that `optimiser_tensors` named."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in with_prefix(tensors, "optimiser/").items():
@@ -137,6 +164,10 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tenso
             value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         state.setdefault(int(index), {})[key] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from konvoi.training.history import EpochRecord
 
@@ -69,14 +68,6 @@ class ConsoleDisplay:
         self._samples = 0
         self._since_refresh = 0
         self._refreshed = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
 
     def begin(self, epochs: int, samples_per_epoch: int, samples_done: int) -> None:
         """Draw the bar."""

@@ -16,14 +16,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from konvoi.data.batches import Batch, Batches
-from konvoi.errors import TrainingDiverged, TrainingInterrupted
+from konvoi.errors import RunError, TrainingDiverged, TrainingInterrupted
+from konvoi.files import remove_leftovers
 from konvoi.memory import keep_freed_memory
 from konvoi.randomness import seed_torch
-from konvoi.recipe import Recipe
+from konvoi.recipe import Recipe, recipe_fingerprint
 from konvoi.training.average import AveragedNetwork
 from konvoi.training.checkpoint import (
     Progress,
     load_checkpoint,
+    load_weights,
     optimiser_tensors,
     restore_optimiser,
     save_best,
@@ -107,7 +109,7 @@ class Training:
         self.average = AveragedNetwork(self.network, recipe.budget.ema) if recipe.budget.ema else None
         self.scaler = torch.amp.GradScaler(batches.device.type, enabled=precision.needs_scaler)
         self.precision = precision
-        self.progress = Progress()
+        self.progress = Progress(recipe=recipe_fingerprint(recipe))
         self._forward = torch.compile(self.network) if recipe.compute.compile else self.network
         self._validate = validate
         self._checkpoints = checkpoints
@@ -192,7 +194,10 @@ class Training:
         progress, budget = self.progress, self.recipe.budget
         lr = self._learning_rate(self.step - 1)
         started = time.perf_counter()
+        self._check_weights()
         validation_loss, validation_accuracy = self._validate(self.evaluated_network)
+        if not math.isfinite(validation_loss):
+            self._diverge(f"the validation loss became {validation_loss}", self.step - 1)
         progress.seconds["validation"] += time.perf_counter() - started
         best = progress.history[progress.best_epoch - 1] if progress.best_epoch else None
         is_best = best is None or (validation_accuracy, -validation_loss) > (
@@ -219,6 +224,7 @@ class Training:
             history=(*progress.history, record),
             best_epoch=best_epoch,
             best_file=progress.best_file,
+            recipe=progress.recipe,
             finished=record.epoch == budget.epochs or out_of_patience,
         )
         if is_best and budget.keep == "best":
@@ -249,15 +255,22 @@ class Training:
         """Go back to the last checkpoint.
 
         Raises:
-            RunError: there is none, or it is damaged.
+            RunError: there is none, it is damaged, or it belongs to another recipe.
         """
-        tensors, self.progress = load_checkpoint(self._checkpoints)
-        self.network.load_state_dict(with_prefix(tensors, "network/"))
+        tensors, progress = load_checkpoint(self._checkpoints)
+        if progress.recipe != self.progress.recipe:
+            raise RunError(
+                f"The recipe was changed since {self._checkpoints} was written, and its steps would mean something "
+                "else. Undo the change, or train anew; only the compute section may differ."
+            )
+        load_weights(self.network, with_prefix(tensors, "network/"), self._checkpoints)
         if self.average:
-            self.average.network.load_state_dict(with_prefix(tensors, "average/"))
+            load_weights(self.average.network, with_prefix(tensors, "average/"), self._checkpoints)
         restore_optimiser(self.optimiser, tensors)
-        if self.scaler.is_enabled():
-            self.scaler.load_state_dict(self.progress.scaler)
+        if self.scaler.is_enabled() and progress.scaler:
+            self.scaler.load_state_dict(progress.scaler)
+        self.progress = progress
+        remove_leftovers(self._checkpoints)
 
     def _learning_rate(self, step: int | None = None) -> float:
         return learning_rate(
@@ -290,17 +303,18 @@ class Training:
         )
 
     def _check_weights(self) -> None:
-        for name, value in self.network.state_dict().items():
-            if not torch.isfinite(value).all():
-                self._diverge(f"{name} holds values that are no finite numbers", self.step - 1)
+        for network in {self.network, self.evaluated_network}:
+            for name, value in network.state_dict().items():
+                if not torch.isfinite(value).all():
+                    self._diverge(f"{name} holds values that are no finite numbers", self.step - 1)
 
     def _diverge(self, what: str, step: int) -> None:
         per_epoch = self.batches.steps_per_epoch
         raise TrainingDiverged(
             f"Training diverged: {what} at step {step + 1} (epoch {step // per_epoch + 1}, step "
             f"{step % per_epoch + 1} of {per_epoch}) with learning rate {self._learning_rate(step):g}. The last good "
-            f"checkpoint is kept in {self._checkpoints}. Train anew with a lower optim.lr, with "
-            "schedule.warmup_epochs, or with optim.clip_norm."
+            f"checkpoint is kept in {self._checkpoints}. Train anew with a lower optim.lr, a slower start "
+            "(warmup_epochs, or rise of one-cycle, in the schedule), or optim.clip_norm."
         )
 
     def _stop_if_asked(self, signals: SignalWatch) -> None:

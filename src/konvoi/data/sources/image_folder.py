@@ -20,6 +20,7 @@ from konvoi.data.dataset import Dataset
 from konvoi.data.locations import DATA_VARIABLE
 from konvoi.data.sources.image_file import IMAGE_SUFFIXES, read_image
 from konvoi.errors import DataError
+from konvoi.files import printable
 from konvoi.recipe.schema import ImageFolderSource
 
 VALIDATION_NAMES = frozenset({"val", "valid", "validation"})
@@ -45,8 +46,8 @@ class _Listing:
 
     class_names: tuple[str, ...]
     training: list[_Sample]
-    test: list[_Sample] | None
-    remarks: list[str]
+    validation: list[_Sample]
+    test: list[_Sample]
     skipped: list[str]
 
 
@@ -54,9 +55,10 @@ def read_image_folder(source: ImageFolderSource, data_dir: Path | None = None) -
     """All images of a folder, labelled by the name of the sub-folder they lie in (at any depth).
 
     Classes are the sub-folders, sorted by name. With train/ and test/ (in any case) above the classes, test/
-    is `given_test`; a val/ or validation/ beside train/ joins the training samples, and `origin` says so.
-    Samples are sorted by path within training and test. Unreadable files, and files that are neither images
-    nor usual companions of images (.csv, .txt, …), are in `skipped`.
+    is `given_test`, and a val/ or validation/ beside train/ is `given_validation`: whoever sorted images that
+    belong together into parts must not find them mixed again. Samples are sorted by path within each part.
+    Unreadable files, and files that are neither images nor usual companions of images (.csv, .txt, …), are in
+    `skipped`.
 
     Returns:
         Images `(N, C, H, W)` with C = 1 (grey) or 3 (rgb) and the recipe's height and width.
@@ -67,8 +69,8 @@ def read_image_folder(source: ImageFolderSource, data_dir: Path | None = None) -
     """
     root = _root(source, data_dir)
     listing = _list_files(root)
-    samples = listing.training + (listing.test or [])
-    names = [sample.path.relative_to(root).as_posix() for sample in samples]
+    samples = listing.training + listing.validation + listing.test
+    names = [printable(sample.path.relative_to(root).as_posix()) for sample in samples]
 
     images, reasons = _read_all([sample.path for sample in samples], source)
     unreadable = [f"{names[position]}: {reason}" for position, reason in reasons.items()]
@@ -85,22 +87,24 @@ def read_image_folder(source: ImageFolderSource, data_dir: Path | None = None) -
     images = _keep(images, kept)
     label_of = {class_name: label for label, class_name in enumerate(listing.class_names)}
     labels = np.array([label_of[samples[position].class_name] for position in kept], dtype=np.int64)
-    given_test = None
-    if listing.test is not None:
-        given_test = np.flatnonzero(np.array(kept, dtype=np.int64) >= len(listing.training)).astype(np.int64)
-        _require_every_class(root, "train/", np.delete(labels, given_test), listing.class_names)
-        _require_every_class(root, "test/", labels[given_test], listing.class_names)
-    else:
-        _require_every_class(root, "", labels, listing.class_names)
+    ends = np.cumsum([len(listing.training), len(listing.validation), len(listing.test)])
+    training, validation, test = (
+        np.flatnonzero(np.searchsorted(ends, kept, side="right") == part).astype(np.int64) for part in range(3)
+    )
+    in_parts = bool(listing.validation or listing.test)
+    _require_every_class(root, "train/" if in_parts else "", labels[training], listing.class_names)
+    if listing.test:
+        _require_every_class(root, "test/", labels[test], listing.class_names)
     return Dataset(
-        name=root.resolve().name,
+        name=printable(root.resolve().name),
         images=images,
         labels=labels,
-        class_names=listing.class_names,
+        class_names=tuple(printable(name) for name in listing.class_names),
         bands=GREY if source.channels == "grey" else RGB,
-        given_test=given_test,
-        origin="; ".join([f"image folder {root}", *listing.remarks]),
-        skipped=tuple(listing.skipped + unreadable),
+        given_test=test if listing.test else None,
+        given_validation=validation if listing.validation else None,
+        origin=f"image folder {printable(root)}",
+        skipped=tuple(printable(line) for line in listing.skipped + unreadable),
         sample_names=tuple(names[position] for position in kept),
     )
 
@@ -143,19 +147,18 @@ def _list_files(root: Path) -> _Listing:
     folders = _sub_folders(root)
     train, test, validation = _parts(root, folders)
     skipped: list[str] = []
-    remarks: list[str] = []
     _note_stray_images(root, root, skipped)
     if train is None:
         class_names, training = _classes_in(root, root, folders, skipped)
-        return _Listing(class_names, training, None, remarks, skipped)
+        return _Listing(class_names, training, [], [], skipped)
 
     class_names, training = _classes_in(root, train, _sub_folders(train), skipped)
+    validation_samples: list[_Sample] = []
     for folder in validation:
         found, samples = _classes_in(root, folder, _sub_folders(folder), skipped)
         _require_known_classes(class_names, found, train, folder)
-        training += samples
-        remarks.append(f"{folder.name}/ ({len(samples)} images) was read into the training samples")
-    test_samples = None
+        validation_samples += samples
+    test_samples: list[_Sample] = []
     if test is not None:
         found, test_samples = _classes_in(root, test, _sub_folders(test), skipped)
         _require_known_classes(class_names, found, train, test)
@@ -167,7 +170,7 @@ def _list_files(root: Path) -> _Listing:
             )
     used = {train, test, *validation}
     skipped += [f"{folder.name}: a folder beside {train.name}/, not read" for folder in folders if folder not in used]
-    return _Listing(class_names, training, test_samples, remarks, skipped)
+    return _Listing(class_names, training, validation_samples, test_samples, skipped)
 
 
 def _parts(root: Path, folders: Sequence[Path]) -> tuple[Path | None, Path | None, list[Path]]:
