@@ -30,6 +30,7 @@ def bare(recipe_name: str, data_dir: Path) -> None:
     from konvoi.experiment import prepare
     from konvoi.memory import keep_freed_memory
     from konvoi.recipe import load_recipe
+    from konvoi.training.optimiser import parameter_groups
     from konvoi.training.precision import choose_precision
 
     recipe = load_recipe(recipe_name)
@@ -43,11 +44,10 @@ def bare(recipe_name: str, data_dir: Path) -> None:
     gain, offset = (float(values[0]) for values in material.bands.gain_and_offset)
     optim = recipe.optim
     optimiser = torch.optim.SGD(
-        network.parameters(),
+        parameter_groups(network, optim.weight_decay, optim.decay_norms_and_biases),
         lr=optim.lr,
         momentum=optim.momentum,
         nesterov=optim.nesterov,
-        weight_decay=optim.weight_decay,
         foreach=True,
     )
     loss_function = nn.CrossEntropyLoss()

@@ -32,5 +32,5 @@ def seed_torch(seed: int, *purpose: str | int) -> None:
 
     number = stream_seed(seed, *purpose)
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(number)

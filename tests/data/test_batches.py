@@ -71,7 +71,9 @@ def test_epochs_and_seeds_shuffle_differently() -> None:
 
 def test_standard_normalisation_has_mean_zero_and_deviation_one() -> None:
     images = np.random.default_rng(0).integers(0, 256, (500, 3, 4, 4), dtype=np.uint8)
-    data = Dataset("rgb", images, np.zeros(500, np.int64), ("a", "b"), Bands(("r", "g", "b"), 1 / 255, ""), None, "a test")
+    data = Dataset(
+        "rgb", images, np.zeros(500, np.int64), ("a", "b"), Bands(("r", "g", "b"), 1 / 255, ""), None, "a test"
+    )
     batches = Batches(data, np.arange(500), data.bands.fitted("standard", images), 500, 0)
     (batch,) = batches.epoch(0)
     torch.testing.assert_close(batch.images.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)

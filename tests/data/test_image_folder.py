@@ -367,17 +367,18 @@ def test_the_folder_of_the_recipe_is_seen_from_the_data_dir_or_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture(tmp_path / "leaves" / "a" / "1.png")
+    picture(tmp_path / "leaves" / "b" / "1.png")
     monkeypatch.delenv("KONVOI_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     absolute = str(tmp_path / "leaves")
-    assert len(read_image_folder(source(folder="leaves"))) == 1
-    assert len(read_image_folder(source(folder=absolute))) == 1
+    assert len(read_image_folder(source(folder="leaves"))) == 2
+    assert len(read_image_folder(source(folder=absolute))) == 2
     monkeypatch.chdir("/")
-    assert len(read_image_folder(source(folder="leaves"), tmp_path)) == 1
+    assert len(read_image_folder(source(folder="leaves"), tmp_path)) == 2
     with pytest.raises(DataError, match=r"not found: leaves \(missing\), seen from /"):
         read_image_folder(source(folder="leaves"))
     monkeypatch.setenv("KONVOI_DATA", str(tmp_path))
-    assert len(read_image_folder(source(folder="leaves"))) == 1
+    assert len(read_image_folder(source(folder="leaves"))) == 2
     with pytest.raises(DataError, match="Leave one of the two out"):
         read_image_folder(source(folder=absolute), tmp_path)
 

@@ -116,6 +116,20 @@ def test_opening_the_test_split_is_logged_before_the_indices_are_given(tmp_path:
     assert json.loads(log.read_text().splitlines()[0])["samples"] == 20
 
 
+def test_a_line_torn_by_a_crash_counts_and_does_not_swallow_the_next(tmp_path: Path) -> None:
+    split = make_split(dataset([50, 50]), SplitSection())
+    log = tmp_path / "reads.jsonl"
+    log.write_text('{"time": "2026-11-')
+    split.test.open("evaluation", log)
+    assert [entry["reader"] for entry in logged_openings(log)] == ["unknown", "evaluation"]
+
+
+def test_one_class_or_two_of_one_name_are_no_classes() -> None:
+    for names in (("a",), ("a", "a")):
+        with pytest.raises(DataError, match="A classifier needs at least two, each with a name of its own"):
+            Dataset("x", np.zeros((2, 1, 2, 2), np.uint8), np.array([0, 0]), names, GREY, None, "here")
+
+
 def test_an_unwritable_log_keeps_the_seal(tmp_path: Path) -> None:
     split = make_split(dataset([50, 50]), SplitSection())
     with pytest.raises(OSError, match="No such file"):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -180,6 +181,8 @@ def test_a_report_is_written_again(konvoi, finished: Path) -> None:
         (["predict", "nowhere", "x.png"], "There is no run folder nowhere"),
         (["report", "nowhere"], "There is no run folder nowhere"),
         (["recipes", "show", "nothing"], "no recipe named 'nothing'"),
+        (["summary", "mnist-cnn", "--classes", "0"], "--classes"),
+        (["predict", ".", "x.png", "-o", ""], "is not a run folder"),
         (["summary", "nothing"], "no recipe named 'nothing'"),
         (["data", "get", "cifar"], "Known are"),
         (["data", "info", "mnist-cnn"], "konvoi data get mnist"),
@@ -195,6 +198,39 @@ def test_bad_input_is_one_message_and_exit_code_2(konvoi, arguments: list[str], 
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "command"),
+    [
+        ("recipe.yaml", b"name: [", "evaluate"),
+        ("run.json", b'{"konvoi_version": "0', "evaluate"),
+        ("history.json", b"", "report"),
+        ("history.json", b"{}", "report"),
+        ("evaluation.json", b"[]", "evaluate"),
+        ("examples.npz", b"PK nothing", "evaluate --again"),
+        ("checkpoints/last.safetensors", b"nothing", "evaluate"),
+    ],
+)
+def test_a_damaged_run_is_named_and_never_a_traceback(
+    name: str, content: bytes, command: str, konvoi, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "damaged")
+    (tmp_path / "damaged" / name).write_bytes(content)
+    done = konvoi(*command.split(), "damaged")
+    if "--again" in command:
+        assert done.returncode == 0, "what can be written anew is written anew"
+        return
+    assert done.returncode == 2, done.stderr + done.stdout
+    assert Path(name).name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_names_are_text_and_not_markup(konvoi, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "g[/v2]")
+    done = konvoi("evaluate", "g[/v2]")
+    assert done.returncode == 0, done.stderr
+    assert "report: g[/v2]/report.html" in done.stdout
 
 
 def test_debug_shows_the_traceback(konvoi) -> None:

@@ -107,9 +107,25 @@ def test_a_signal_saves_and_says_how_to_resume(number: signal.Signals, konvoi, t
     run = load_run(tmp_path / "a run")
     assert run.facts.state == "interrupted"
     assert run.evaluation is None
+    for command in (["evaluate", "a run"], ["predict", "a run", "small.yaml"]):
+        refused = konvoi(*command)
+        assert refused.returncode == 2
+        assert "has not come to its end (interrupted), so it has no result yet" in refused.stderr
+    assert not run.test_log.exists()
     again = konvoi("train", "--resume", "a run", "--set", "budget.epochs=2")
     assert again.returncode == 2
     assert "with its own recipe" in again.stderr
+
+
+def test_a_seal_survives_an_interruption(konvoi, tmp_path: Path) -> None:
+    process = start(tmp_path, "small.yaml", "--run-dir", "sealed", "--seal-test", "--set", "budget.epochs=60")
+    wait_for(tmp_path / "sealed" / "history.json", process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    resumed = konvoi("train", "--resume", "sealed")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "test split: sealed, never read" in resumed.stdout
+    assert not (tmp_path / "sealed" / "test_reads.jsonl").exists()
 
 
 def test_a_finished_run_is_not_resumed(konvoi, undisturbed: Path) -> None:

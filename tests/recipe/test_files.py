@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from konvoi.errors import RecipeError
-from konvoi.recipe import load_recipe, parse_recipe, recipe_yaml, shipped_recipes
+from konvoi.recipe import load_recipe, parse_recipe, recipe_fingerprint, recipe_yaml, shipped_recipes
 
 MINIMAL = """
 name: small
@@ -22,6 +22,13 @@ def test_every_shipped_recipe_is_valid_and_says_where_it_comes_from(name: str) -
     recipe = load_recipe(name)
     assert recipe.name == name
     assert len(recipe.about) > 30
+
+
+def test_a_fingerprint_follows_what_is_learned_and_nothing_else() -> None:
+    recipe = load_recipe("mnist-cnn")
+    same = load_recipe("mnist-cnn", ["name=other", "about=other words", "compute.precision=float32"])
+    assert recipe_fingerprint(recipe) == recipe_fingerprint(same)
+    assert recipe_fingerprint(recipe) != recipe_fingerprint(load_recipe("mnist-cnn", ["budget.batch=64"]))
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -63,10 +70,15 @@ def test_overrides_change_values_lists_and_exponents() -> None:
         ("optim.kind=sgdd", "optim.kind: found 'sgdd', expected sgd or adam or adamw. Did you mean 'sgd'?"),
         ("optim.lr=fast", "optim.lr: found 'fast'"),
         ("optim.lr=-1", "optim.lr: found -1; input should be greater than 0"),
-        ("optim.lr=nan", "optim.lr: found nan"),
+        ("optim.lr=nan", "optim.lr: found 'nan'"),
         ("split.validation=1.5", "split.validation: found 1.5; input should be less than 1"),
         ("split.validation=0", "split.validation: found 0; input should be greater than 0"),
         ("split.folds=3", None),
+        ("split.fold=3", "fold 3 needs folds"),
+        ("schedule={kind: cosine, warmup_epochs: 10}", "schedule.warmup_epochs is 10 and budget.epochs 10"),
+        ("about=2020-13-45", "the value is not valid YAML"),
+        ("seed=0b_", "the value is not valid YAML"),
+        ("network.hidden.²=3", "network.hidden"),
         ("split={folds: 3, fold: 3}", "fold 3 does not exist: with folds = 3, fold is 0 to 2"),
         ("network.blocks.0={maps: 3, kernel: 4, padding: same}", "same padding needs an odd kernel, and 4 is even"),
         ("optim={kind: sgd, nesterov: true}", "nesterov needs momentum > 0"),
@@ -99,6 +111,9 @@ def test_several_problems_are_listed_together() -> None:
     [
         ("a: [", "is not valid YAML"),
         ("just text", "is not a recipe"),
+        ("[" * 3000, "is not valid YAML"),
+        ("created: 2026-02-31", "is not valid YAML"),
+        (MINIMAL + "optim: {kind: adam}\n", "optim stands twice"),
         ("", "is not a recipe"),
         (MINIMAL.replace("source: {kind: digits}", ""), "source: this key is required and missing"),
         (MINIMAL.replace("kind: mlp, ", ""), "network.kind: this key is required and missing"),
@@ -127,7 +142,16 @@ def test_a_binary_file_is_refused(tmp_path) -> None:
         load_recipe(tmp_path / "photo.yaml")
 
 
-@given(st.text(max_size=40))
+KEYS = ["optim.lr", "network.hidden", "network.hidden.0", "split", "seed", "about", "source.kind", "x.y"]
+
+
+@given(
+    st.builds(
+        "{}={}".format,
+        st.sampled_from(KEYS),
+        st.one_of(st.text(max_size=20), st.text("[]{}:,-0123456789.eE_&*!# \t'", max_size=20)),
+    )
+)
 def test_any_override_ends_in_a_recipe_or_a_recipe_error(override: str) -> None:
     with contextlib.suppress(RecipeError):
         assert parse_recipe(MINIMAL, "small", [override]).name

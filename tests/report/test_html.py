@@ -216,9 +216,17 @@ class TestHonesty:
         assert "the log is not complete" in text
         assert "still sealed" not in text
 
-    def test_a_damaged_log_is_an_error_and_not_a_report(self, make_run: Callable[..., FakeRun]) -> None:
+    def test_a_torn_line_of_the_log_counts_as_an_opening(self, make_run: Callable[..., FakeRun]) -> None:
         made = make_run()
-        made.run.test_log.write_text("{")
+        with made.run.test_log.open("a") as log:
+            log.write('{"time": "2026-')
+        text = Page(render(made.run, made.network)).text
+        assert "Caution. The test split was read twice." in text
+        assert "unknown" in text
+
+    def test_a_log_of_something_else_is_an_error_and_not_a_report(self, make_run: Callable[..., FakeRun]) -> None:
+        made = make_run()
+        made.run.test_log.write_text("[1, 2]\n")
         with pytest.raises(RunError, match="nobody knows how often"):
             render(made.run, made.network)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from konvoi.errors import RunError, TrainingInterrupted
-from konvoi.training.checkpoint import load_checkpoint, save_checkpoint
+from konvoi.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from konvoi.training.interruption import SignalWatch
 from konvoi.training.loop import Training
 
@@ -103,6 +103,37 @@ def test_a_damaged_or_missing_checkpoint_is_named(small_recipe, make_training, t
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(RunError, match=r"The checkpoint .*last\.safetensors is damaged"):
         training.restore()
+
+
+def test_a_checkpoint_of_something_else_is_refused(small_recipe, make_training, tmp_path: Path) -> None:
+    recipe = small_recipe("budget.epochs=1")
+    make_training(recipe)[0].run()
+    other, _ = make_training(small_recipe("budget.epochs=2"))
+    with pytest.raises(RunError, match="The recipe was changed since"):
+        other.restore()
+    file = tmp_path / "checkpoints" / "last.safetensors"
+    save_file({"a": torch.ones(1)}, file)
+    with pytest.raises(RunError, match="damaged or of another version"):
+        make_training(recipe)[0].restore()
+
+
+def test_weights_of_another_network_are_refused_by_name_and_shape(small_recipe, make_training) -> None:
+    training, _ = make_training(small_recipe())
+    weights = training.network.state_dict()
+    with pytest.raises(RunError, match=r"conv1\.weight is \(3, 1, 3, 3\), expected \(8, 1, 3, 3\)"):
+        load_weights(training.network, weights | {"conv1.weight": torch.ones(3, 1, 3, 3)}, Path("here"))
+    weights.pop("logits.bias")
+    with pytest.raises(RunError, match=r"logits\.bias is nothing, expected \(10,\)"):
+        load_weights(training.network, weights, Path("here"))
+
+
+def test_what_a_killed_writer_left_is_removed_on_resuming(small_recipe, make_training, tmp_path: Path) -> None:
+    recipe = small_recipe("budget.epochs=1")
+    make_training(recipe)[0].run()
+    leftover = tmp_path / "checkpoints" / ".last.safetensors.999.part"
+    leftover.write_bytes(b"half")
+    make_training(recipe)[0].restore()
+    assert not leftover.exists()
 
 
 @pytest.fixture

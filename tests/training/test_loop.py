@@ -145,6 +145,16 @@ class TestDivergence:
         with pytest.raises(TrainingDiverged, match=r"the loss became nan at step 8 \(epoch 1, step 8 of 12\)"):
             training.run()
 
+    def test_a_validation_loss_that_is_nan_leaves_the_checkpoint_readable(self, small_recipe, make_training) -> None:
+        scores = iter([(0.5, 0.9), (float("nan"), 0.1)])
+        recipe = small_recipe("budget.checkpoint_seconds=0")
+        training, _ = make_training(recipe, validate=lambda network: next(scores))
+        with pytest.raises(TrainingDiverged, match="the validation loss became nan at step 24"):
+            training.run()
+        again, _ = make_training(recipe)
+        again.restore()
+        assert (again.progress.epoch, again.progress.step_in_epoch) == (1, 12)
+
 
 class TestKeeping:
     def test_the_best_epochs_weights_are_kept(self, small_recipe, make_training, tmp_path: Path) -> None:
