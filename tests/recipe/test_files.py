@@ -75,7 +75,7 @@ def test_overrides_change_values_lists_and_exponents() -> None:
         ("split.validation=0", "split.validation: found 0; input should be greater than 0"),
         ("split.folds=3", None),
         ("split.fold=3", "fold 3 needs folds"),
-        ("schedule={kind: cosine, warmup_epochs: 10}", "schedule.warmup_epochs is 10 and budget.epochs 10"),
+        ("schedule={kind: cosine, warmup_epochs: 11}", "schedule.warmup_epochs is 11 and budget.epochs 10"),
         ("about=2020-13-45", "the value is not valid YAML"),
         ("seed=0b_", "the value is not valid YAML"),
         ("network.hidden.²=3", "network.hidden"),

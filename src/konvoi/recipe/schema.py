@@ -317,7 +317,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _warm_up_ends_before_the_training(self) -> Self:
         warmup = getattr(self.schedule, "warmup_epochs", 0.0)
-        if warmup >= self.budget.epochs:
+        if warmup > self.budget.epochs:
             raise ValueError(
                 f"schedule.warmup_epochs is {warmup:g} and budget.epochs {self.budget.epochs}, so that the learning "
                 "rate would never be reached"
