@@ -31,6 +31,25 @@ def test_the_cnn_is_convolution_relu_pooling_dense() -> None:
     torch.testing.assert_close(network(images), expected)
 
 
+def test_a_cnn_with_global_pooling_and_a_hidden_layer_is_the_textbooks_function() -> None:
+    recipe = load_recipe("mnist-cnn", ["network.global_pool=average", "network.hidden=[7]", "network.dropout=0.5"])
+    network = build_network(recipe, (1, 28, 28), 10).eval()
+    assert [name for name, _ in network.named_children()][3:] == [
+        "global_pool",
+        "flatten",
+        "dense1",
+        "dense_relu1",
+        "dense_dropout1",
+        "logits",
+    ]
+    images = torch.rand(5, 1, 28, 28)
+    state = network.state_dict()
+    maps = nn.functional.conv2d(images, state["conv1.weight"], state["conv1.bias"])
+    features = nn.functional.max_pool2d(maps.relu(), 2).mean(dim=(2, 3))
+    hidden = (features @ state["dense1.weight"].T + state["dense1.bias"]).relu()
+    torch.testing.assert_close(network(images), hidden @ state["logits.weight"].T + state["logits.bias"])
+
+
 def test_channels_last_flattening_orders_by_pixel_then_channel() -> None:
     maps = torch.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2)
     assert ChannelsLastFlatten()(maps)[0].tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
