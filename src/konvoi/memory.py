@@ -15,8 +15,8 @@ def keep_freed_memory() -> bool:
     """Ask glibc not to return large freed blocks to the system, and return whether it agreed.
 
     By default every array above some MiB is mapped anew when made, and each of its pages faults and is zeroed; a
-    training step makes and frees the same arrays again and again. Measured in `benchmarks/`, this is worth 5 to 60 %
-    of a small network's throughput. Elsewhere than on Linux with glibc it does nothing. `man 3 mallopt`.
+    training step makes and frees the same arrays again and again. It gains most where activations are large, and nothing
+    where they are small. Elsewhere than on Linux with glibc it does nothing. `man 3 mallopt`.
     """
     if not sys.platform.startswith("linux"):
         return False
