@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
     """Ask glibc not to return large freed blocks to the system, and return whether it agreed.
 
     By default every array above some MiB is mapped anew when made, and each of its pages faults and is zeroed; a
-    training step makes and frees the same arrays again and again. It gains most where activations are large, and nothing
+    training step makes and frees the same arrays again and again. It gains most where activations are large, nothing
     where they are small. Elsewhere than on Linux with glibc it does nothing. `man 3 mallopt`.
     """
     if not sys.platform.startswith("linux"):
