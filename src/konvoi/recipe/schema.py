@@ -60,14 +60,52 @@ class ImageFolderSource(Section):
     )
 
 
-SourceSection = Annotated[DigitsSource | IdxSource | ImageFolderSource, Field(discriminator="kind")]
+class StoreSource(Section):
+    """A store that `konvoi data pack` wrote: patches with many bands, at native resolution."""
+
+    kind: Literal["store"]
+    folder: str | None = Field(default=None, description="default: --data-dir")
+    bands: str | tuple[str, ...] = Field(
+        default="all", description="a named sub-set (all, rgb, 10m, all12, s1, …), or the names in the order wanted"
+    )
+    nomenclature: Literal["as-packed", "bigearthnet-19"] = Field(
+        default="as-packed", description="bigearthnet-19: 43 CORINE labels become the 19 of Sumbul et al. (2021)"
+    )
+    exclude: tuple[Literal["snow", "cloud"], ...] = Field(
+        default=(), description="patches that the source's lists flag so are left out, and counted"
+    )
+
+
+class LmdbSource(Section):
+    """Patches that rico-hdl packed: an LMDB whose values are safetensors, with a table of labels beside it."""
+
+    kind: Literal["lmdb"]
+    folder: str | None = Field(default=None, description="default: --data-dir")
+    labels: str | None = Field(
+        default=None, description="CSV, Parquet or JSON table of names and labels; default: metadata.parquet"
+    )
+    bands: str | tuple[str, ...] = "all12"
+
+
+SourceSection = Annotated[
+    DigitsSource | IdxSource | ImageFolderSource | StoreSource | LmdbSource, Field(discriminator="kind")
+]
 
 
 # ---- split and input ----------------------------------------------------------------------------------------
 
 
+class Blocks(Section):
+    """Division in space: whole tiles of the ground go to one part, so that neighbours are not split."""
+
+    size: PositiveFloat = Field(default=10.0, description="side of a tile, km")
+    buffer: NonNegativeFloat = Field(
+        default=0.0, description="km; training and validation patches nearer than this to a later part are left out"
+    )
+
+
 class SplitSection(Section):
-    """How samples are divided into train, validation and test; always stratified by class."""
+    """How samples are divided into train, validation and test; always stratified by class or label."""
 
     validation: OpenFraction = Field(default=0.2, description="share of the training samples held out for validation")
     test: OpenFraction = Field(
@@ -79,6 +117,15 @@ class SplitSection(Section):
         default=None, description="k-fold cross-validation: the training samples in this many parts"
     )
     fold: Annotated[int, Field(ge=0)] = Field(default=0, description="which part validates, counted from 0")
+    lists: str | None = Field(
+        default=None, description="a folder with lists of names: train, val or validation, test; .csv, also .gz and .bz2"
+    )
+    blocks: Blocks | None = Field(
+        default=None, description="divide in space; goes before what the files say, unless lists are named"
+    )
+    labelled: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        default=1.0, description="share of the training split whose labels are used; smaller shares lie inside larger"
+    )
 
     @model_validator(mode="after")
     def _fold_in_range(self) -> Self:
@@ -100,16 +147,27 @@ class AugmentSection(Section):
     shear: Annotated[float, Field(ge=0.0, lt=90.0)] = Field(default=0.0, description="degrees")
     elastic: NonNegativeFloat = Field(default=0.0, description="largest displacement in pixels of a smooth warp")
     flip: bool = Field(default=False, description="left-right, for half of the images")
+    symmetries: bool = Field(
+        default=False, description="one of the square's eight: quarter turns and mirrors, without interpolation"
+    )
 
 
 class InputSection(Section):
     """What the network sees of an image."""
 
-    normalise: Literal["unit", "standard"] = Field(
+    normalise: Literal["unit", "standard", "weights"] = Field(
         default="standard",
-        description="unit: 0 to 1; standard: mean 0 and deviation 1 over the training split",
+        description="unit: 0 to 1, or the bands' own units; standard: mean 0 and deviation 1 over the training split; "
+        "weights: as the pretrained weights were trained",
+    )
+    resample: Literal["bilinear", "nearest"] = Field(
+        default="bilinear", description="how coarser bands are brought to the finest grid"
     )
     augment: AugmentSection = AugmentSection()
+    repeat_rare: OpenFraction | None = Field(
+        default=None,
+        description="samples with a label rarer than this share are repeated, √(share / frequency) times on average",
+    )
 
 
 # ---- network ------------------------------------------------------------------------------------------------
@@ -166,17 +224,64 @@ class CnnNetwork(Section):
     init: Initialisation = "he"
 
 
-NetworkSection = Annotated[MlpNetwork | CnnNetwork, Field(discriminator="kind")]
+class ResNetNetwork(Section):
+    """A residual network with the layers, names and shapes of torchvision's."""
+
+    kind: Literal["resnet"]
+    depth: Literal[18, 34, 50, 101] = 50
+    zero_init_residual: bool = Field(default=False, description="every block starts as the identity")
+
+
+NetworkSection = Annotated[MlpNetwork | CnnNetwork | ResNetNetwork, Field(discriminator="kind")]
+
+
+class Pretrained(Section):
+    """Weights to start from, with the contract of the bands they were trained on."""
+
+    weights: str = Field(description="a public set's name (`konvoi weights` lists them), a file, or a run folder")
+    freeze: bool = Field(default=False, description="train the last layer alone, on fixed features")
 
 
 # ---- loss, optimiser, schedule, budget, compute ----------------------------------------------------------------
 
 
-class LossSection(Section):
-    """The cross-entropy of the softmax over the logits."""
+class CrossEntropy(Section):
+    """The cross-entropy of the softmax over the logits: one label a sample."""
 
-    kind: Literal["cross-entropy"] = "cross-entropy"
+    kind: Literal["cross-entropy"]
     label_smoothing: Fraction = 0.0
+
+
+class BinaryCrossEntropy(Section):
+    """The cross-entropy of a sigmoid for each label: several labels a sample."""
+
+    kind: Literal["bce"]
+    positive_weight: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: positives of a label count (negatives / positives) of the training split"
+    )
+    largest_weight: PositiveFloat = Field(default=20.0, description="bound of a balanced weight")
+
+
+class FocalLoss(Section):
+    """Binary cross-entropy times (1 − p)^gamma of the right decision's probability p."""
+
+    kind: Literal["focal"]
+    gamma: NonNegativeFloat = 2.0
+    alpha: OpenFraction | None = Field(default=None, description="weight of positives; 1 − alpha of negatives")
+
+
+class AsymmetricLoss(Section):
+    """Focal loss with another exponent for negatives, whose easiest are dropped."""
+
+    kind: Literal["asymmetric"]
+    gamma_positive: NonNegativeFloat = 0.0
+    gamma_negative: NonNegativeFloat = 4.0
+    clip: Fraction = Field(default=0.05, description="negatives' probabilities are lowered by this, to 0 at least")
+
+
+LossSection = Annotated[
+    CrossEntropy | BinaryCrossEntropy | FocalLoss | AsymmetricLoss, Field(discriminator="kind")
+]
 
 
 class OptimiserSection(Section):
@@ -188,6 +293,9 @@ class OptimiserSection(Section):
         description="whether weight decay also pulls normalisation parameters and biases to zero",
     )
     clip_norm: PositiveFloat | None = Field(default=None, description="largest Euclidean norm of the gradient")
+    layer_decay: OpenFraction | None = Field(
+        default=None, description="learning rate of each stage before the last layer, as a factor of the next one's"
+    )
 
 
 class Sgd(OptimiserSection):
@@ -231,6 +339,13 @@ class Warmup(Section):
     """A linear rise of the learning rate over the first epochs, shared by all schedules."""
 
     warmup_epochs: NonNegativeFloat = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(default=0, description="instead of warmup_epochs")
+
+    @model_validator(mode="after")
+    def _one_warm_up(self) -> Self:
+        if self.warmup_epochs and self.warmup_steps:
+            raise ValueError("warmup_epochs and warmup_steps are both given; leave one out")
+        return self
 
 
 class ConstantSchedule(Warmup):
@@ -275,7 +390,8 @@ class BudgetSection(Section):
     batch: PositiveInt = 64
     keep: Literal["best", "last"] = Field(
         default="best",
-        description="best: the epoch of highest validation accuracy, of lower loss where equal",
+        description="best: the epoch of highest validation accuracy (with several labels a sample: macro mAP), of lower "
+        "loss where equal",
     )
     early_stopping: PositiveInt | None = Field(
         default=None, description="stop after this many epochs without a better one, as `keep: best` compares them"
@@ -298,6 +414,22 @@ class ComputeSection(Section):
     compile: bool = False
 
 
+class Pretraining(Section):
+    """A first training, on this or another source, whose network is where the recipe's own training starts.
+
+    Sections that are left out are those of the recipe itself.
+    """
+
+    source: SourceSection | None = None
+    split: SplitSection | None = None
+    input: InputSection | None = None
+    pretrained: Pretrained | None = None
+    loss: LossSection | None = None
+    optim: OptimSection | None = None
+    schedule: ScheduleSection | None = None
+    budget: BudgetSection | None = None
+
+
 class Recipe(Section):
     """One experiment, written down."""
 
@@ -307,12 +439,25 @@ class Recipe(Section):
     split: SplitSection = SplitSection()
     input: InputSection = InputSection()
     network: NetworkSection
-    loss: LossSection = LossSection()
+    pretrained: Pretrained | None = None
+    loss: LossSection = CrossEntropy(kind="cross-entropy")
     optim: OptimSection
     schedule: ScheduleSection = ConstantSchedule(kind="constant")
     budget: BudgetSection = BudgetSection()
     compute: ComputeSection = ComputeSection()
+    pretraining: Pretraining | None = None
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.pretrained is not None and self.pretraining is not None:
+            raise ValueError(
+                "pretrained and pretraining are both given; weights that the pretraining itself starts from stand in "
+                "pretraining.pretrained"
+            )
+        if self.input.normalise == "weights" and self.pretrained is None and self.pretraining is None:
+            raise ValueError("input.normalise is weights, and the recipe names no pretrained weights")
+        return self
 
     @model_validator(mode="after")
     def _warm_up_ends_before_the_training(self) -> Self:
