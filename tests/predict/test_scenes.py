@@ -257,3 +257,12 @@ def test_a_scene_ten_times_taller_costs_the_same_memory(tmp_path: Path) -> None:
     # The taller scene is 108 MB of stored values, and twice that as the network takes them. GDAL's cache of 64 MiB is
     # filled by it and not by the other one, whose quick-look is the larger picture; so some difference is due.
     assert peaks[1] - peaks[0] < 60, peaks
+
+
+def test_a_wide_scene_in_strips_is_mapped_with_a_word_on_speed(tmp_path: Path) -> None:
+    classifier, stored = linear_classifier(), reflectances(16, 300)
+    strips = write_scene(tmp_path / "strips.tif", stored, blockysize=1)
+    tiled = write_scene(tmp_path / "tiled.tif", stored, tiled=True, blockxsize=16, blockysize=16)
+    maps = [map_scene(classifier, scene, tmp_path / "map.tif", block_bytes=TINY_BLOCKS) for scene in (strips, tiled)]
+    assert "stored in strips of all its 300 columns" in maps[0].cautions[0]
+    assert maps[1].cautions == ()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from konvoi.data.bands import GREY, RGB
 from konvoi.data.sources.image_file import IMAGE_SUFFIXES, read_image
 from konvoi.errors import DataError
-from konvoi.evaluation.inference import predict_probabilities
+from konvoi.evaluation.inference import predict_logits, softmax
 from konvoi.files import printable
 from konvoi.run import Run
 
@@ -55,11 +55,11 @@ def predict_images(run: Run, inputs: Sequence[Path], invert: bool = False) -> Fi
     facts = run.facts
     bands = run.bands
     size = (facts.data.image_shape[1], facts.data.image_shape[2])
-    if bands.names not in (GREY.names, RGB.names):
+    if facts.data.several_labels or bands.names not in (GREY.names, RGB.names):
         raise DataError(f"{run.folder} was trained on bands {', '.join(bands.names)}, which image files do not have.")
     network = run.network()
     # An image file stores brightness in steps of 1/255, whatever the steps of the training data were.
-    file_bands = replace(bands, scale=GREY.scale)
+    file_bands = replace(bands, scale=GREY.scale * len(bands))
     files: list[Path] = []
     skipped: list[str] = []
     probabilities = []
@@ -76,8 +76,8 @@ def predict_images(run: Run, inputs: Sequence[Path], invert: bool = False) -> Fi
                 files.append(path)
         if images:
             stack = 255 - np.stack(images) if invert else np.stack(images)
-            brightness.append(float(stack.mean() * GREY.scale) * len(stack))
-            probabilities.append(predict_probabilities(network, stack, file_bands))
+            brightness.append(float(stack.mean() * GREY.scale[0]) * len(stack))
+            probabilities.append(softmax(predict_logits(network, stack, file_bands)))
     if not files:
         raise DataError(f"None of the {len(candidates)} files could be read. The first: {skipped[0]}")
     return FilePredictions(

@@ -130,13 +130,14 @@ def _legend(
     cells = max(1, int(seen.counts.sum()))
     entries = [
         Patch(
-            facecolor=_unit(colours[number]), label=f"{_short(class_names[number])}  {seen.counts[number] / cells:.1%}"
+            facecolor=_unit(colours[number]),
+            label=f"{_short(class_names[number])}  {_share(seen.counts[number] / cells)}",
         )
         for number in named
     ]
     if unnamed:
         share = seen.counts[unnamed].sum() / cells
-        entries.append(Patch(facecolor=_unit(_ELSE), label=f"{len(unnamed)} further classes  {share:.1%}"))
+        entries.append(Patch(facecolor=_unit(_ELSE), label=f"{len(unnamed)} further classes  {_share(share)}"))
     if (seen.best < 0).any():
         entries.append(Patch(facecolor=_unit(_NO_DATA), label="no data"))
     return entries
@@ -148,3 +149,7 @@ def _unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
 
 def _short(name: str, longest: int = 44) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.0005 else "< 0.1%"

@@ -28,6 +28,8 @@ from konvoi.training.precision import choose_device
 BLOCK_BYTES = 32 << 20
 """Pixels that are read at once, as float32; a second block is read while the network works on the first."""
 
+_MOST_DECODINGS = 4
+
 
 @dataclass(frozen=True)
 class SceneResult:
@@ -159,6 +161,7 @@ def map_scene(
         )
         resumed = unfinished.rows_done
         side = int((block_bytes / (4 * len(classifier.bands))) ** 0.5)
+        in_strips = dataset.block_shapes[0][1] >= fitted.width > _MOST_DECODINGS * max(side, across.window)
         pixels = ScenePixels(dataset, scene, fitted, classifier.bands.fill)
         finish_rows(classifier, pixels, down, across, unfinished, side, batch_size, progress)
     facts = MapFacts(
@@ -185,7 +188,7 @@ def map_scene(
         cell=facts.cell,
         resumed_rows=resumed,
         shares=shares,
-        cautions=(*fitted.cautions, *_own_cautions(down, across, unfinished)),
+        cautions=(*fitted.cautions, *_own_cautions(down, across, unfinished, in_strips)),
     )
 
 
@@ -222,7 +225,7 @@ def _require_writable(scene: Path, out: Path, overlap: float) -> None:
         raise DataError(f"--out is the scene itself, {scene}. Name another file.")
 
 
-def _own_cautions(down: Axis, across: Axis, unfinished: UnfinishedMap) -> list[str]:
+def _own_cautions(down: Axis, across: Axis, unfinished: UnfinishedMap, in_strips: bool) -> list[str]:
     cautions = []
     if down.length < down.window or across.length < across.window:
         cautions.append(
@@ -232,5 +235,10 @@ def _own_cautions(down: Axis, across: Axis, unfinished: UnfinishedMap) -> list[s
     if unfinished.replaced_another:
         cautions.append(
             "Beside the map lay an unfinished one of other weights, another scene or other settings; it was begun anew."
+        )
+    if in_strips:
+        cautions.append(
+            f"The scene is stored in strips of all its {across.length} columns, each of which was decoded many times. "
+            "A tiled copy is read faster: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE SCENE COPY"
         )
     return cautions
