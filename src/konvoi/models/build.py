@@ -6,8 +6,9 @@ from torch import nn
 
 from konvoi.models.cnn import cnn
 from konvoi.models.mlp import mlp
+from konvoi.models.resnet import resnet
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import CnnNetwork, MlpNetwork
+from konvoi.recipe.schema import CnnNetwork, MlpNetwork, ResNetNetwork
 
 
 def build_network(recipe: Recipe, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
@@ -26,3 +27,5 @@ def build_network(recipe: Recipe, image_shape: tuple[int, int, int], classes: in
             return mlp(recipe.network, image_shape, classes)
         case CnnNetwork():
             return cnn(recipe.network, image_shape, classes)
+        case ResNetNetwork():
+            return resnet(recipe.network, image_shape, classes)
