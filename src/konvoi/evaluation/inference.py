@@ -1,4 +1,4 @@
-"""Probabilities of a trained network for stored images.
+"""Logits and probabilities of a trained network for stored images.
 
 Always in float32: in bfloat16 many logits round to ties, and the winner of a tie is no result.
 """
@@ -12,23 +12,26 @@ from torch import nn
 
 from konvoi.data.bands import Bands
 from konvoi.data.batches import Preparation
+from konvoi.data.images import Images, read_batches, reader
 
 
 @torch.no_grad()
-def predict_probabilities(
+def predict_logits(
     network: nn.Module,
-    images: NDArray[np.uint8],
+    images: Images,
     bands: Bands,
     indices: NDArray[np.int64] | None = None,
+    resample: str = "bilinear",
     batch_size: int = 250,
 ) -> NDArray[np.float32]:
-    """The softmax of a network's logits.
+    """A network's logits, or whatever else it returns a row of for each image.
 
     Args:
         network: in any mode, which is restored; on any device.
         images: `(M, C, H, W)`, as stored.
         bands: fitted on the training split.
         indices: `(N,)`, which of the images; all by default.
+        resample: how coarser bands are brought to the finest grid.
         batch_size: images at once; the result does not depend on it.
 
     Returns:
@@ -37,19 +40,35 @@ def predict_probabilities(
     chosen = np.arange(len(images)) if indices is None else indices
     device = next(network.parameters()).device
     preparation = Preparation(bands, device)
-    was_training = network.training
+    was_training = [module.training for module in network.modules()]
     network.eval()
     if device.type == "cuda":
         # cuDNN rounds the factors of float32 convolutions to TF32's 10 bits unless told not to.
         torch.backends.cudnn.allow_tf32 = False
-    probabilities: NDArray[np.float32] | None = None
-    for start in range(0, len(chosen), batch_size):
-        stored = torch.from_numpy(images[chosen[start : start + batch_size]])
-        logits = network(preparation.normalise(stored.to(device).float()))
+    # An array would move to the device as a whole; for a look at some of its images that is too much.
+    stored = images[chosen] if isinstance(images, np.ndarray) and len(chosen) < len(images) else images
+    positions = np.arange(len(chosen)) if stored is not images else chosen
+    batches = [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]
+    result: NDArray[np.float32] | None = None
+    for batch, values in zip(batches, read_batches(stored, reader(stored, device, resample), batches), strict=True):
+        logits = network(preparation.normalise(values))
         # One array for all: small results kept between large temporary arrays would break the memory into pieces.
-        if probabilities is None:
-            probabilities = np.empty((len(chosen), logits.shape[1]), dtype=np.float32)
-        probabilities[start : start + len(stored)] = logits.softmax(dim=1).cpu().numpy()
-    network.train(was_training)
-    assert probabilities is not None, "there are no images"
-    return probabilities
+        if result is None:
+            result = np.empty((len(chosen), logits.shape[1]), dtype=np.float32)
+            filled = 0
+        result[filled : filled + len(batch)] = logits.cpu().numpy()
+        filled += len(batch)
+    for module, training in zip(network.modules(), was_training, strict=True):
+        module.training = training
+    assert result is not None, "there are no images"
+    return result
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of classes that exclude each other, `(N, K)`."""
+    return torch.from_numpy(logits).softmax(dim=1).numpy()
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of labels that do not exclude each other, `(N, K)`."""
+    return torch.from_numpy(logits).sigmoid().numpy()

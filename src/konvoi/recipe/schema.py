@@ -118,7 +118,8 @@ class SplitSection(Section):
     )
     fold: Annotated[int, Field(ge=0)] = Field(default=0, description="which part validates, counted from 0")
     lists: str | None = Field(
-        default=None, description="a folder with lists of names: train, val or validation, test; .csv, also .gz and .bz2"
+        default=None,
+        description="a folder with lists of names: train, val or validation, test; .csv, also .gz and .bz2",
     )
     blocks: Blocks | None = Field(
         default=None, description="divide in space; goes before what the files say, unless lists are named"
@@ -279,9 +280,7 @@ class AsymmetricLoss(Section):
     clip: Fraction = Field(default=0.05, description="negatives' probabilities are lowered by this, to 0 at least")
 
 
-LossSection = Annotated[
-    CrossEntropy | BinaryCrossEntropy | FocalLoss | AsymmetricLoss, Field(discriminator="kind")
-]
+LossSection = Annotated[CrossEntropy | BinaryCrossEntropy | FocalLoss | AsymmetricLoss, Field(discriminator="kind")]
 
 
 class OptimiserSection(Section):

@@ -44,7 +44,7 @@ class Progress(Record):
     epoch: int = 0
     step_in_epoch: int = 0
     loss_sum: float = 0.0
-    correct: int = 0
+    correct: float = 0
     samples: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)
     history: tuple[EpochRecord, ...] = ()

@@ -102,6 +102,7 @@ class ConsoleDisplay:
         self._console.print(
             f"{record.epoch:>3}/{self._epochs:<3}  {record.train_loss:>10.4f}  {record.train_accuracy:>7.2%}  "
             f"{record.validation_loss:>9.4f}  {record.validation_accuracy:>7.2%}  {record.samples_per_second:>9,.0f}"
+            f"{'' if record.validation_map is None else f'  mAP {record.validation_map:.4f}'}"
             f"{'  *' if record.best else ''}"
         )
         self._since_refresh = 0

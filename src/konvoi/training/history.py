@@ -12,7 +12,12 @@ class EpochRecord(Record):
         epoch: counted from 1.
         steps: optimiser steps since the start of training, at the end of this epoch.
         lr: learning rate of the last step.
-        train_loss: includes label smoothing; `validation_loss` is plain cross-entropy.
+        train_loss: the recipe's own, label smoothing and label weights included; `validation_loss` is the plain
+            cross-entropy.
+        train_accuracy: share of samples classified correctly; where a sample has several labels, share of
+            (sample, label) pairs decided correctly at probability 0.5. `validation_accuracy` likewise.
+        validation_map: where a sample has several labels, the mean over labels of the average precision, which
+            then decides which epoch is best.
         seconds: where the time went: data, step, validation, checkpoint.
         samples_per_second: of training alone, without validation.
         best: whether this epoch was the best so far.
@@ -25,6 +30,7 @@ class EpochRecord(Record):
     train_accuracy: float
     validation_loss: float
     validation_accuracy: float
+    validation_map: float | None = None
     seconds: dict[str, float]
     samples_per_second: float
     best: bool

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from konvoi.data.batches import Batch, Batches
 from konvoi.errors import RunError, TrainingDiverged, TrainingInterrupted
+from konvoi.evaluation.validation import ValidationScores
 from konvoi.files import remove_leftovers
 from konvoi.memory import keep_freed_memory
 from konvoi.randomness import seed_torch
@@ -35,12 +35,13 @@ from konvoi.training.checkpoint import (
 from konvoi.training.display import Display
 from konvoi.training.history import EpochRecord
 from konvoi.training.interruption import SignalWatch
+from konvoi.training.losses import Loss
 from konvoi.training.optimiser import build_optimiser, set_learning_rate
 from konvoi.training.precision import Precision
 from konvoi.training.schedule import learning_rate
 
-Validate = Callable[[nn.Module], tuple[float, float]]
-"""From a network to its (cross-entropy, accuracy) on the validation split."""
+Validate = Callable[[nn.Module], ValidationScores]
+"""From a network to its scores on the validation split."""
 
 _STEPS_PER_CHECK = 20
 """Losses stay on the device this long; reading each at once would make a GPU wait for the processor."""
@@ -49,20 +50,21 @@ _STEPS_PER_CHECK = 20
 def train_step(
     network: Callable[[Tensor], Tensor],
     batch: Batch,
+    loss_of: Loss,
     optimiser: torch.optim.Optimizer,
     precision: Precision,
     scaler: torch.amp.GradScaler,
-    label_smoothing: float = 0.0,
     clip_norm: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Forward, loss, backward, step.
 
     Returns:
-        The mean loss of the batch and its number of correct predictions, both on the device.
+        The mean loss of the batch and its number of correct predictions, both on the device; where a sample has
+        several labels, each right decision over one of K labels counts 1/K.
     """
     with precision.autocast(batch.images.device):
         logits = network(batch.images)
-    loss = cross_entropy(logits.float(), batch.labels, label_smoothing=label_smoothing)
+    loss = loss_of(logits.float(), batch.labels)
     optimiser.zero_grad()
     scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     if clip_norm is not None:
@@ -71,8 +73,14 @@ def train_step(
         nn.utils.clip_grad_norm_(parameters, clip_norm)
     scaler.step(optimiser)
     scaler.update()
-    correct = (logits.detach().argmax(dim=1) == batch.labels).sum()
-    return loss.detach(), correct
+    return loss.detach(), count_correct(logits.detach(), batch.labels)
+
+
+def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Correct predictions: the largest logit is the label's; or, of K labels each, the sign says whether it is there."""
+    if labels.dim() == 1:
+        return (logits.argmax(dim=1) == labels).sum()
+    return ((logits > 0) == (labels > 0)).float().mean(dim=1).sum()
 
 
 class Training:
@@ -83,6 +91,7 @@ class Training:
         recipe: Recipe,
         network: nn.Module,
         batches: Batches,
+        loss: Loss,
         validate: Validate,
         precision: Precision,
         checkpoints: Path,
@@ -95,6 +104,7 @@ class Training:
             recipe: optimiser, schedule, budget, loss and seed are taken from it.
             network: is trained in place; on the batches' device.
             batches: of the training split.
+            loss: from logits and labels.
             validate: scores a network on the validation split.
             precision: the arithmetic of the forward pass.
             checkpoints: an existing folder.
@@ -111,6 +121,7 @@ class Training:
         self.precision = precision
         self.progress = Progress(recipe=recipe_fingerprint(recipe))
         self._forward = torch.compile(self.network) if recipe.compute.compile else self.network
+        self._loss = loss
         self._validate = validate
         self._checkpoints = checkpoints
         self._display = display
@@ -161,7 +172,7 @@ class Training:
             "checkpoint": 0.0,
         }
         self._note(seconds=seconds)
-        self.network.train()
+        _set_training_mode(self.network)
         for batch in _timed(self.batches.epoch(self.progress.epoch, self.progress.step_in_epoch), seconds):
             started = time.perf_counter()
             set_learning_rate(self.optimiser, self._learning_rate())
@@ -169,10 +180,10 @@ class Training:
             loss, correct = train_step(
                 self._forward,
                 batch,
+                self._loss,
                 self.optimiser,
                 self.precision,
                 self.scaler,
-                self.recipe.loss.label_smoothing,
                 self.recipe.optim.clip_norm,
             )
             self._note(step_in_epoch=self.progress.step_in_epoch + 1)
@@ -195,23 +206,21 @@ class Training:
         lr = self._learning_rate(self.step - 1)
         started = time.perf_counter()
         self._check_weights()
-        validation_loss, validation_accuracy = self._validate(self.evaluated_network)
-        if not math.isfinite(validation_loss):
-            self._diverge(f"the validation loss became {validation_loss}", self.step - 1)
+        validation = self._validate(self.evaluated_network)
+        if not math.isfinite(validation.loss):
+            self._diverge(f"the validation loss became {validation.loss}", self.step - 1)
         progress.seconds["validation"] += time.perf_counter() - started
         best = progress.history[progress.best_epoch - 1] if progress.best_epoch else None
-        is_best = best is None or (validation_accuracy, -validation_loss) > (
-            best.validation_accuracy,
-            -best.validation_loss,
-        )
+        is_best = best is None or _better(validation, best)
         record = EpochRecord(
             epoch=progress.epoch + 1,
             steps=self.step,
             lr=lr,
             train_loss=progress.loss_sum / progress.samples,
             train_accuracy=progress.correct / progress.samples,
-            validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy,
+            validation_loss=validation.loss,
+            validation_accuracy=validation.accuracy,
+            validation_map=validation.mean_average_precision,
             seconds=progress.seconds,
             samples_per_second=progress.samples / (progress.seconds["data"] + progress.seconds["step"]),
             best=is_best,
@@ -325,6 +334,22 @@ class Training:
                 f"{self.progress.step_in_epoch} of {self.batches.steps_per_epoch}; everything is saved.",
                 signals.received,
             )
+
+
+def _set_training_mode(network: nn.Module) -> None:
+    """Training mode, but for layers whose parameters are all frozen: their normalisation keeps its statistics."""
+    network.train()
+    for module in network.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            module.eval()
+
+
+def _better(scores: ValidationScores, best: EpochRecord) -> bool:
+    """By the score that counts, and by the loss where it is equal."""
+    if scores.mean_average_precision is None:
+        return (scores.accuracy, -scores.loss) > (best.validation_accuracy, -best.validation_loss)
+    return (scores.mean_average_precision, -scores.loss) > (best.validation_map or 0.0, -best.validation_loss)
 
 
 def _timed(batches: Iterable[Batch], seconds: dict[str, float]) -> Iterator[Batch]:

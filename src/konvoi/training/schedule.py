@@ -30,7 +30,7 @@ def learning_rate(
         if step < top:
             return peak * (schedule.initial + (1 - schedule.initial) * (step + 1) / math.ceil(top))
         return peak * (schedule.final + (1 - schedule.final) * (total - step) / (total - top))
-    warmup = schedule.warmup_epochs * steps_per_epoch
+    warmup = schedule.warmup_steps or schedule.warmup_epochs * steps_per_epoch
     if step < warmup:
         return peak * (step + 1) / math.ceil(warmup)
     match schedule:
