@@ -1,8 +1,8 @@
 """One epoch of training samples, batch by batch.
 
-Every sample once an epoch, in an order that is a pure function of (seed, epoch); so an epoch can start at any
-step. The images stay as stored (uint8) on the device; a batch is gathered, converted, augmented and normalised
-there, with no work for single samples.
+Every sample once an epoch (those with rare labels more often, where the recipe says so), in an order that is a pure
+function of (seed, epoch); so an epoch can start at any step. A batch is gathered as stored, and converted, augmented
+and normalised on the device, with no work for single samples.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from torch import Tensor
 from konvoi.data.augment import Augmentation
 from konvoi.data.bands import Bands
 from konvoi.data.dataset import Dataset
+from konvoi.data.images import read_batches, reader
+from konvoi.data.repetition import Repetition
 from konvoi.data.split import Indices
 from konvoi.randomness import numpy_stream
 from konvoi.recipe.schema import AugmentSection
@@ -24,7 +26,7 @@ from konvoi.recipe.schema import AugmentSection
 
 @dataclass(frozen=True)
 class Batch:
-    """Images `(n, C, H, W)` float32, normalised, and labels `(n,)` int64, on the device."""
+    """Images `(n, C, H, W)` float32, normalised, and labels `(n,)` int64 or `(n, K)` uint8, on the device."""
 
     images: Tensor
     labels: Tensor
@@ -47,6 +49,8 @@ class Batches:
         augment: AugmentSection | None = None,
         device: torch.device | None = None,
         channels_last: bool = True,
+        resample: str = "bilinear",
+        repeat_rare: float | None = None,
     ) -> None:
         """Prepare the batches.
 
@@ -59,28 +63,33 @@ class Batches:
             augment: the random changes, none by default.
             device: where the batches are made, the CPU by default.
             channels_last: memory format of the images.
+            resample: how coarser bands are brought to the finest grid, `bilinear` or `nearest`.
+            repeat_rare: samples with labels rarer than this share are repeated; see `data.repetition`.
         """
         self.device = device or torch.device("cpu")
-        self.samples = len(indices)
+        self._repetition = None if repeat_rare is None else Repetition(dataset.labels[indices], repeat_rare)
+        self.samples = len(indices) if self._repetition is None else self._repetition.samples_per_epoch
         self.steps_per_epoch = -(-self.samples // batch_size)
         self._seed = seed
-        self._indices = torch.from_numpy(np.ascontiguousarray(indices))
-        self._images = torch.from_numpy(dataset.images).to(self.device)
+        self._indices = np.ascontiguousarray(indices)
+        self._images = dataset.images
+        self._reader = reader(dataset.images, self.device, resample)
         self._labels = torch.from_numpy(dataset.labels).to(self.device)
         self._preparation = Preparation(bands, self.device, channels_last)
         self._augmentation = Augmentation(augment or AugmentSection(), seed)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `first_step` on; both are counted from 0."""
-        order = self._indices[self._order(epoch)].to(self.device)
+        order = self.positions(epoch)
         draws = None if self._augmentation.changes_nothing else self._augmentation.draws(epoch, self.samples)
-        for step in range(first_step, self.steps_per_epoch):
-            start, end = self.bounds(step)
-            chosen = order[start:end]
-            images = self._images.index_select(0, chosen).float()
+        bounds = [self.bounds(step) for step in range(first_step, self.steps_per_epoch)]
+        chosen = [order[start:end] for start, end in bounds]
+        stored = read_batches(self._images, self._reader, chosen)
+        for (start, end), positions, images in zip(bounds, chosen, stored, strict=True):
             if draws is not None:
                 images = self._augmentation.apply(images, draws[start:end].to(self.device))
-            yield Batch(self._preparation.normalise(images), self._labels.index_select(0, chosen))
+            labels = self._labels.index_select(0, torch.from_numpy(positions).to(self.device))
+            yield Batch(self._preparation.normalise(images), labels)
 
     def bounds(self, step: int) -> tuple[int, int]:
         """First and one past the last position of a step's batch."""
@@ -91,10 +100,9 @@ class Batches:
 
     def positions(self, epoch: int) -> Indices:
         """The samples of an epoch in their order, as positions in the data set."""
-        return self._indices[self._order(epoch)].numpy()
-
-    def _order(self, epoch: int) -> Tensor:
-        return torch.from_numpy(numpy_stream(self._seed, "order", epoch).permutation(self.samples))
+        if self._repetition is not None:
+            return self._indices[self._repetition.order(self._seed, epoch)]
+        return self._indices[numpy_stream(self._seed, "order", epoch).permutation(self.samples)]
 
 
 class Preparation:

@@ -22,7 +22,7 @@ def read_digits() -> Dataset:
         images=np.ascontiguousarray(bunch.images[:, None].astype(np.uint8)),
         labels=bunch.target.astype(np.int64),
         class_names=tuple(str(digit) for digit in range(10)),
-        bands=Bands(names=("grey",), scale=1 / 16, units="brightness, 0 to 1"),
+        bands=Bands(names=("grey",), scale=(1 / 16,), units=("brightness, 0 to 1",)),
         given_test=None,
         origin="scikit-learn's embedded digits",
     )

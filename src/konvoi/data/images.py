@@ -1,0 +1,93 @@
+"""From positions in a data set to a batch of stored values on the device, for both ways in which images are kept.
+
+Small images of one size lie in one uint8 array, which moves to the device once. Patches with many bands stay in the
+store's memory maps; a batch is gathered from there, sent, and brought to one grid on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from konvoi.data.patch_arrays import PatchArrays
+from konvoi.data.statistics import pixel_statistics, statistics_of
+
+Images = NDArray[np.uint8] | PatchArrays
+"""`(N, C, H, W)`: an array, or patches in a store."""
+
+
+class Reader(Protocol):
+    """Reads batches for one device: `fetch` is the part that may run ahead in a thread of its own."""
+
+    def fetch(self, positions: NDArray[np.int64]) -> Any:
+        """What has to be read from memory or disk for these samples, `(n,)`."""
+        ...
+
+    def assemble(self, fetched: Any) -> Tensor:
+        """Stored values `(n, C, H, W)`, float32, on the device."""
+        ...
+
+
+class _ArrayReader:
+    def __init__(self, images: NDArray[np.uint8], device: torch.device) -> None:
+        self._images = torch.from_numpy(images).to(device)
+
+    def fetch(self, positions: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(positions)
+
+    def assemble(self, fetched: Tensor) -> Tensor:
+        return self._images.index_select(0, fetched.to(self._images.device)).float()
+
+
+class _PatchReader:
+    def __init__(self, patches: PatchArrays, device: torch.device, resample: str) -> None:
+        self._patches = patches
+        self._device = device
+        self._resample = resample
+
+    def fetch(self, positions: NDArray[np.int64]) -> list[Tensor]:
+        return self._patches.gather(positions, pin=self._device.type == "cuda")
+
+    def assemble(self, fetched: list[Tensor]) -> Tensor:
+        return self._patches.to_one_grid(fetched, self._device, self._resample)
+
+
+def reader(images: Images, device: torch.device, resample: str = "bilinear") -> Reader:
+    """A reader of these images for a device.
+
+    Args:
+        images: an array, which moves to the device now, or patches.
+        device: where batches are wanted.
+        resample: `bilinear` or `nearest`, for bands that are coarser than the finest.
+    """
+    if isinstance(images, PatchArrays):
+        return _PatchReader(images, device, resample)
+    return _ArrayReader(images, device)
+
+
+def read_batches(images: Images, source: Reader, batches: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
+    """Stored values of each batch of positions, in turn; of patches the next batch is fetched in the background."""
+    if not isinstance(images, PatchArrays):
+        for positions in batches:
+            yield source.assemble(source.fetch(positions))
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="konvoi-fetch") as thread:
+        ahead = thread.submit(source.fetch, batches[0]) if batches else None
+        for following in [*batches[1:], None]:
+            assert ahead is not None
+            fetched = ahead.result()
+            ahead = thread.submit(source.fetch, following) if following is not None else None
+            yield source.assemble(fetched)
+
+
+def statistics(images: Images, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation of stored values per band, `(C,)` each, over these samples."""
+    if isinstance(images, PatchArrays):
+        return statistics_of(images.moments(indices))
+    return pixel_statistics(images[indices])

@@ -1,0 +1,143 @@
+"""Patches in memory-mapped arrays at native resolution: gathered in batches, and brought to one grid on the device.
+
+How the arrays came to the disk is in `data.pack`; what else a store holds is in `data.store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from konvoi.data.statistics import Moments
+
+Stored = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class GridArrays:
+    """The bands of one grid in all shards.
+
+    Attributes:
+        shards: `(n, bands, h, w)` each, memory-mapped; only the bands that are read.
+        channels: where each of the bands stands in the image.
+    """
+
+    shards: tuple[Stored, ...]
+    channels: tuple[int, ...]
+
+
+class PatchArrays:
+    """Images `(N, C, H, W)` that lie in several grids and shards; H and W are those of the finest grid.
+
+    A sequence of N images as far as the rest of Konvoi is concerned: it has a `shape`, and `patches[positions]` are
+    stored values on one grid.
+    """
+
+    def __init__(
+        self,
+        grids: Sequence[GridArrays],
+        rows: NDArray[np.int64],
+        moments: Moments,
+        fill: Sequence[float] | None = None,
+        no_data: float | None = None,
+    ) -> None:
+        """Arrange the arrays.
+
+        Args:
+            grids: whose channels together are 0 … C-1.
+            rows: `(N,)`, which row, counted through all shards, each image is.
+            moments: `(N, C, 3)`, see `data.statistics`.
+            fill: stored values, one a band, that take the place of pixels without data; 0 by default.
+            no_data: the stored value of such pixels; what is no finite number is one in any case.
+        """
+        self._grids = tuple(grids)
+        self._rows = rows
+        self._moments = moments
+        self._starts = np.cumsum([0, *(len(shard) for shard in self._grids[0].shards)])
+        self._no_data = no_data
+        self._fill = tuple(fill) if fill is not None else (0.0,) * moments.shape[1]
+        height = max(grid.shards[0].shape[2] for grid in self._grids)
+        width = max(grid.shards[0].shape[3] for grid in self._grids)
+        self.shape: tuple[int, int, int, int] = (len(rows), moments.shape[1], height, width)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, positions: NDArray[np.int64] | int | slice) -> NDArray[np.float32]:
+        """Stored values on the finest grid: `(n, C, H, W)`, or `(C, H, W)` of a single position."""
+        if isinstance(positions, int | np.integer):
+            return self[np.array([positions])][0]
+        if isinstance(positions, slice):
+            positions = np.arange(len(self))[positions]
+        return self.to_one_grid(self.gather(positions), torch.device("cpu"), "bilinear").numpy()
+
+    def filled_with(self, fill: Sequence[float]) -> PatchArrays:
+        """The same patches, with other values where nothing was measured."""
+        return PatchArrays(self._grids, self._rows, self._moments, fill, self._no_data)
+
+    def moments(self, positions: NDArray[np.int64]) -> Moments:
+        """Counts, sums and sums of squares of some patches, `(n, C, 3)`."""
+        return self._moments[positions]
+
+    def gather(self, positions: NDArray[np.int64], pin: bool = False) -> list[Tensor]:
+        """Copy patches out of the memory maps: for each grid `(n, bands, h, w)`, in the stored type.
+
+        Args:
+            positions: `(n,)`, in any order.
+            pin: into page-locked memory, from which a GPU fetches on its own.
+        """
+        rows = self._rows[positions]
+        shard_numbers = np.searchsorted(self._starts, rows, side="right") - 1
+        places = list(zip(shard_numbers.tolist(), (rows - self._starts[shard_numbers]).tolist(), strict=True))
+        batches = []
+        for grid in self._grids:
+            first = grid.shards[0]
+            batch = torch.empty((len(places), *first.shape[1:]), dtype=_torch_type(first.dtype), pin_memory=pin)
+            target = batch.numpy()
+            for number, (shard, row) in enumerate(places):
+                target[number] = grid.shards[shard][row]
+            batches.append(batch)
+        return batches
+
+    def to_one_grid(self, gathered: Sequence[Tensor], device: torch.device, resample: str) -> Tensor:
+        """Stored values `(n, C, H, W)`, float32, on the device: pixels without data filled, coarse bands enlarged.
+
+        Args:
+            gathered: what `gather` returned.
+            device: where the work is done.
+            resample: `bilinear` (pixels are areas, whose values stand at their centres) or `nearest`.
+        """
+        height, width = self.shape[2:]
+        images: Tensor | None = None
+        for grid, batch in zip(self._grids, gathered, strict=True):
+            values = self._without_gaps(batch.to(device, non_blocking=True), grid.channels)
+            if values.shape[2:] != (height, width):
+                values = torch.nn.functional.interpolate(
+                    values, (height, width), mode=resample, align_corners=False if resample == "bilinear" else None
+                )
+            if len(self._grids) == 1 and grid.channels == tuple(range(len(grid.channels))):
+                return values
+            if images is None:
+                images = torch.empty((len(values), self.shape[1], height, width), device=device)
+            images[:, list(grid.channels)] = values
+        assert images is not None
+        return images
+
+    def _without_gaps(self, stored: Tensor, channels: tuple[int, ...]) -> Tensor:
+        values = stored.float()
+        if self._no_data is None and not stored.is_floating_point():
+            return values
+        gaps = ~torch.isfinite(values)
+        if self._no_data is not None:
+            gaps |= values == self._no_data
+        fill = torch.tensor([self._fill[channel] for channel in channels], device=values.device).view(1, -1, 1, 1)
+        return torch.where(gaps, fill, values)
+
+
+def _torch_type(dtype: np.dtype[np.generic]) -> torch.dtype:
+    return torch.from_numpy(np.empty(0, dtype=dtype)).dtype
