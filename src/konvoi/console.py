@@ -73,7 +73,8 @@ def print_data(dataset: Dataset, split: Split, counts: dict[str, tuple[int, ...]
     shape = (dataset.images.shape[1], *dataset.image_size)
     console.print(f"{dataset.name}: {len(dataset):,} images of {_by(shape)}, from {dataset.origin}")
     console.print(
-        f"bands: {', '.join(dataset.bands.names)} ({dataset.bands.units}; stored × {dataset.bands.scale:.6g})"
+        f"bands: {', '.join(dataset.bands.names)} ({', '.join(dict.fromkeys(dataset.bands.units))}; stored × "
+        f"{', '.join(f'{scale:.6g}' for scale in dict.fromkeys(dataset.bands.scale))})"
     )
     console.print(f"split: {split.method}")
     console.print(f"fingerprints: data {dataset.fingerprint[:16]}, split {split.fingerprint[:16]}\n")

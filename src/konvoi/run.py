@@ -8,6 +8,7 @@ RUN/test_reads.jsonl     every opening of the sealed test split
 RUN/evaluation.json      the scores (`Evaluation`)
 RUN/predictions.npz      labels and probabilities of validation and test samples
 RUN/examples.npz         the pictures that the report shows
+RUN/pretraining/         the run that a recipe's `pretraining` section describes
 RUN/report.html
 """
 
@@ -28,6 +29,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from konvoi.errors import RunError
 from konvoi.evaluation.scores import Scores
+from konvoi.evaluation.several_labels import SeveralLabelScores
 from konvoi.files import write_aside, write_json, write_text
 from konvoi.recipe import Recipe, parse_recipe, recipe_yaml
 from konvoi.record import Record
@@ -50,6 +52,9 @@ class DataFacts(Record):
         origin: folders or files it was read from.
         data_dir: the folder given by the user, which resuming reads again.
         fingerprint: SHA-256 of pixels, labels and class names.
+        several_labels: whether a sample may have several labels.
+        caution: what a reader of results must know of the data; else "".
+        left_out: samples that the split uses in no part, by reason, in words.
         class_counts: samples of each class in train, validation and test.
         duplicates: images of train that stand again, pixel by pixel, in validation and in test.
     """
@@ -61,10 +66,13 @@ class DataFacts(Record):
     samples: int
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    several_labels: bool = False
+    caution: str = ""
     skipped: tuple[str, ...]
     split_method: str
     split_fingerprint: str
     split_sizes: dict[str, int]
+    left_out: tuple[str, ...] = ()
     class_counts: dict[str, tuple[int, ...]]
     duplicates: dict[str, int]
     bands: dict[str, Any]
@@ -77,6 +85,7 @@ class RunFacts(Record):
         command: as it was typed; empty where Python was the caller.
         precision: the arithmetic of training, with its reason; after a resumption in another, both.
         seal_test: whether the training leaves the test split unread, also when it is resumed.
+        start: what the network's first weights are, in words, where they are not random.
     """
 
     konvoi_version: str
@@ -89,6 +98,7 @@ class RunFacts(Record):
     device: str
     parameters: int
     seal_test: bool = False
+    start: str = ""
 
 
 class Evaluation(Record):
@@ -98,52 +108,59 @@ class Evaluation(Record):
         epoch: whose weights were scored.
         weights: in words, for example "epoch 7 of 10, highest validation accuracy, averaged weights".
         train: of which 1 − accuracy is E_in.
-        test: of which 1 − accuracy is E_out; None as long as the test split is sealed.
+        test: of which 1 − accuracy is E_out; None as long as the test split is sealed. Where a sample has several
+            labels, all three are decided with thresholds that were tuned on validation.
         test_reads: how often the test split has been read, this evaluation included.
         seconds: what the evaluation took.
     """
 
     epoch: int
     weights: str
-    train: Scores
-    validation: Scores
-    test: Scores | None
+    train: Scores | SeveralLabelScores
+    validation: Scores | SeveralLabelScores
+    test: Scores | SeveralLabelScores | None
     test_reads: int
     evaluated: datetime
     seconds: float
 
 
 class Predictions(Record):
-    """Labels `(N,)` int64, probabilities `(N, K)` float32, and positions `(N,)` int64 in the data set."""
+    """Labels `(N,)` int64 or `(N, K)` uint8, probabilities `(N, K)` float32, positions `(N,)` int64 in the data set."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
     positions: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     probabilities: NDArray[np.float32]
 
 
 class Examples(Record):
-    """Pictures for the report, as stored: uint8 `(n, C, H, W)`.
+    """Pictures for the report, as stored: `(n, C, H, W)` uint8, or float32 for patches of a store.
 
     Attributes:
         mistakes: the most confident mistakes of the test split (of validation, as long as the test is sealed),
-            most confident first.
-        mistake_labels: their true classes.
+            most confident first; where a sample has several labels, the samples of highest loss, highest first.
+        mistake_labels: their true classes, `(n,)` int64 or `(n, K)` uint8.
         mistake_probabilities: `(n, K)`.
         mistake_names: file names or sample numbers.
-        specimen: `(1, C, H, W)`, one correctly classified validation image, for the feature maps.
-        specimen_label: its class.
+        drawn: patches of the same split that were drawn at random; none where the data are not patches.
+        drawn_labels, drawn_probabilities, drawn_names: likewise.
+        specimen: `(1, C, H, W)`, one validation image on which the network does well, for the feature maps.
+        specimen_labels: `(1,)` or `(1, K)`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
-    mistakes: NDArray[np.uint8]
-    mistake_labels: NDArray[np.int64]
+    mistakes: NDArray[Any]
+    mistake_labels: NDArray[Any]
     mistake_probabilities: NDArray[np.float32]
     mistake_names: tuple[str, ...]
-    specimen: NDArray[np.uint8]
-    specimen_label: int
+    drawn: NDArray[Any]
+    drawn_labels: NDArray[Any]
+    drawn_probabilities: NDArray[np.float32]
+    drawn_names: tuple[str, ...]
+    specimen: NDArray[Any]
+    specimen_labels: NDArray[Any]
 
 
 class Run:
@@ -176,6 +193,11 @@ class Run:
     def test_log(self) -> Path:
         """The log of every opening of the test split."""
         return self.folder / "test_reads.jsonl"
+
+    @property
+    def pretraining(self) -> Path:
+        """The run of the recipe's `pretraining` section."""
+        return self.folder / "pretraining"
 
     @property
     def report_path(self) -> Path:
@@ -233,12 +255,10 @@ class Run:
         """The pictures that the report shows."""
         with self._arrays("examples.npz") as arrays:
             return Examples(
-                mistakes=arrays["mistakes"],
-                mistake_labels=arrays["mistake_labels"],
-                mistake_probabilities=arrays["mistake_probabilities"],
-                mistake_names=tuple(str(name) for name in arrays["mistake_names"]),
-                specimen=arrays["specimen"],
-                specimen_label=int(arrays["specimen_label"]),
+                **{
+                    name: tuple(str(entry) for entry in arrays[name]) if name.endswith("_names") else arrays[name]
+                    for name in Examples.model_fields
+                }
             )
 
     def network(self) -> nn.Module:
@@ -306,7 +326,8 @@ class Run:
     def write_examples(self, examples: Examples) -> None:
         """Write `examples.npz`."""
         arrays = {name: np.asarray(getattr(examples, name)) for name in Examples.model_fields}
-        arrays["mistake_names"] = np.asarray(examples.mistake_names, dtype=np.str_)
+        for name in ("mistake_names", "drawn_names"):
+            arrays[name] = np.asarray(getattr(examples, name), dtype=np.str_)
         self._write_arrays("examples.npz", arrays)
 
     def _write_arrays(self, name: str, arrays: dict[str, NDArray[Any]]) -> None:
@@ -350,7 +371,7 @@ class Run:
                 yield arrays
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(
-                f"{self.folder / name} cannot be read: {error}. `konvoi evaluate {self.folder}` writes it."
+                f"{self.folder / name} cannot be read: {error}. `konvoi evaluate {self.folder} --again` writes it."
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""The commands: parse, call, print. Everything heavy is imported inside the command that needs it."""
+"""The commands on recipes and runs. Everything heavy is imported inside the command that needs it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from konvoi.cli.data import data_app
+from konvoi.cli.options import DataDirOption, RecipeArgument, RunArgument, SetOption
+from konvoi.cli.recipes import recipes_app
 
 if TYPE_CHECKING:
     from konvoi.run import Run
@@ -20,18 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Get and describe data sets.", no_args_is_help=True)
-recipes_app = typer.Typer(help="List the shipped recipes, or show one.", invoke_without_command=True)
 app.add_typer(data_app, name="data")
 app.add_typer(recipes_app, name="recipes")
-
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe's name, or a YAML file.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe's key, for example optim.lr=0.05."),
-]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the source's files are.")]
 
 
 class TableFormat(StrEnum):
@@ -39,6 +33,13 @@ class TableFormat(StrEnum):
 
     CSV = "csv"
     JSON = "json"
+
+
+class MapOutput(StrEnum):
+    """What a scene's map shows."""
+
+    PROBABILITIES = "probabilities"
+    CLASS = "class"
 
 
 @app.command()
@@ -94,18 +95,50 @@ def evaluate(
 @app.command()
 def predict(
     run_dir: RunArgument,
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT…", help="Image files, or folders of them.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; default: print.")] = None,
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT…", help="Image files, or folders of them; or one scene (GeoTIFF).")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file to write; default: print. A scene's map: a .tif.")
+    ] = None,
     table_format: Annotated[
         TableFormat | None, typer.Option("--format", help="Default: by the name of --out, else csv.")
     ] = None,
     invert: Annotated[bool, typer.Option("--invert", help="Swap dark and light first.")] = False,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            "--bands",
+            metavar="NAME,NAME,…",
+            help="Scene: its bands in the order in which they lie in the file; default: what the file says.",
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option("--scale", help="Scene: value in the file × this = value in the units of training."),
+    ] = None,
+    overlap: Annotated[
+        float, typer.Option("--overlap", help="Scene: the fraction of a window that it shares with the next.")
+    ] = 0.5,
+    output: Annotated[
+        MapOutput, typer.Option("--output", help="Scene: probabilities, a band a class; or the class alone.")
+    ] = MapOutput.PROBABILITIES,
 ) -> None:
-    """Classify image files: a line each, with a probability for every class."""
+    """Classify image files, a line each; or map a scene: a GeoTIFF with a probability for every class."""
+    from konvoi.cli.scene import map_one_scene, takes_scenes
+    from konvoi.errors import DataError
     from konvoi.predict.images import as_csv, as_json, predict_images
     from konvoi.run import load_run
 
-    predictions = predict_images(load_run(run_dir), inputs, invert)
+    run = load_run(run_dir)
+    if takes_scenes(run):
+        if table_format is not None or invert:
+            raise DataError(f"{run_dir} maps scenes: --format and --invert are for image files.")
+        map_one_scene(run, inputs, out, bands, scale, overlap, output.value)
+        return
+    if bands is not None or scale is not None:
+        raise DataError(f"{run_dir} classifies image files: --bands and --scale are for scenes.")
+    predictions = predict_images(run, inputs, invert)
     chosen = table_format or (TableFormat.JSON if out is not None and out.suffix == ".json" else TableFormat.CSV)
     text = as_json(predictions) if chosen is TableFormat.JSON else as_csv(predictions)
     if out is None:
@@ -161,55 +194,6 @@ def report(run_dir: RunArgument) -> None:
     from konvoi.run import load_run
 
     typer.echo(str(write_report(load_run(run_dir))))
-
-
-@data_app.command("get")
-def data_get(
-    name: Annotated[str, typer.Argument(help="mnist or fashion-mnist.")],
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="The folder to fill; default: the cache.")] = None,
-) -> None:
-    """Download a data set from public mirrors, with checksums; goes on where it stopped."""
-    from konvoi.console import download_with_progress
-
-    typer.echo(f"{name} is in {download_with_progress(name, data_dir)}")
-
-
-@data_app.command("info")
-def data_info(recipe: RecipeArgument, overrides: SetOption = None, data_dir: DataDirOption = None) -> None:
-    """Read a recipe's source and show what it holds, how it is split, and what the audit finds."""
-    from konvoi.console import print_data
-    from konvoi.data.audit import class_counts, duplicate_counts
-    from konvoi.data.sources import read_source
-    from konvoi.data.split import make_split
-    from konvoi.recipe import load_recipe
-
-    loaded = load_recipe(recipe, overrides or ())
-    dataset = read_source(loaded.source, data_dir)
-    split = make_split(dataset, loaded.split)
-    print_data(dataset, split, class_counts(dataset, split), duplicate_counts(dataset, split))
-
-
-@recipes_app.callback()
-def recipes(context: typer.Context) -> None:
-    """List the shipped recipes."""
-    if context.invoked_subcommand is None:
-        from konvoi.console import print_recipes
-        from konvoi.recipe import load_recipe, shipped_recipes
-
-        print_recipes([load_recipe(name) for name in shipped_recipes()])
-
-
-@recipes_app.command("show")
-def recipes_show(
-    recipe: RecipeArgument,
-    overrides: SetOption = None,
-    full: Annotated[bool, typer.Option("--full", help="With all defaults.")] = False,
-) -> None:
-    """Print a recipe's YAML, ready to be saved and changed."""
-    from konvoi.recipe import load_recipe, recipe_text, recipe_yaml
-
-    loaded = load_recipe(recipe, overrides or ())
-    typer.echo(recipe_yaml(loaded) if full or overrides else recipe_text(recipe), nl=False)
 
 
 @app.callback(invoke_without_command=True)

@@ -86,7 +86,7 @@ def network_views(run: Run, network: nn.Module, examples: Examples | None) -> Vi
         filters=_uris(weight_pictures(layer.weights)) if layer else [],
         in_colour=layer is not None and layer.weights.shape[1] == 3,
         specimen=png_uri(photograph(examples.specimen[0], run.bands)) if examples else None,
-        specimen_class=run.facts.data.class_names[examples.specimen_label] if examples else "",
+        specimen_class=run.facts.data.class_names[int(examples.specimen_labels[0])] if examples else "",
         blocks=[(block, _uris(map_pictures(block.maps))) for block in blocks],
     )
 

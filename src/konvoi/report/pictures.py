@@ -30,7 +30,7 @@ def photograph(image: NDArray[np.uint8], bands: Bands) -> Pixels:
 
     Red, green and blue where there are bands of these names; otherwise the mean over the bands in grey.
     """
-    brightness = np.clip(image.astype(np.float64) * bands.scale, 0, 1)
+    brightness = np.clip(image.astype(np.float64) * np.asarray(bands.scale).reshape(-1, 1, 1), 0, 1)
     if set(_VISIBLE) <= set(bands.names):
         chosen = brightness[[bands.names.index(name) for name in _VISIBLE]]
         return _bytes(chosen.transpose(1, 2, 0))

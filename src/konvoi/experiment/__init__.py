@@ -1,0 +1,11 @@
+"""One experiment from recipe to report.
+
+`material` makes what a training works on, `start` gives the network its first weights, `training` runs it to the end,
+`assessment` scores the result.
+"""
+
+from konvoi.experiment.assessment import evaluate
+from konvoi.experiment.material import Material, make_batches, make_loss, make_validation, prepare
+from konvoi.experiment.training import resume, train
+
+__all__ = ["Material", "evaluate", "make_batches", "make_loss", "make_validation", "prepare", "resume", "train"]

@@ -1,0 +1,164 @@
+"""What a training works on: data, split, bands, network, batches, loss and validation, from the recipe alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from konvoi.data.audit import class_counts, duplicate_counts
+from konvoi.data.bands import Bands
+from konvoi.data.batches import Batches
+from konvoi.data.dataset import Dataset
+from konvoi.data.images import statistics
+from konvoi.data.patch_arrays import PatchArrays
+from konvoi.data.sources import read_source
+from konvoi.data.split import Split, make_split
+from konvoi.errors import RecipeError, RunError
+from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
+from konvoi.evaluation.validation import ValidationScores, several_label_validation, single_label_validation
+from konvoi.models.build import build_network
+from konvoi.randomness import seed_torch
+from konvoi.recipe import Recipe
+from konvoi.run import DataFacts, Run
+from konvoi.training.loop import Validate
+from konvoi.training.losses import Loss, build_loss
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training works on, made from the recipe alone; resuming makes the same again."""
+
+    dataset: Dataset
+    split: Split
+    bands: Bands
+    network: nn.Module
+
+
+def prepare(recipe: Recipe, data_dir: str | Path | None, contract: Bands | None = None) -> Material:
+    """Read the source, split it, fit the bands on the training split, and build the network.
+
+    Args:
+        recipe: the experiment.
+        data_dir: where the source's files are.
+        contract: of the pretrained weights, for a recipe whose `input.normalise` is `weights`.
+
+    Raises:
+        KonvoiError: the data are not what the recipe says, or its loss does not fit their labels.
+    """
+    dataset = read_source(recipe.source, None if data_dir is None else Path(data_dir))
+    _require_fitting_loss(recipe, dataset)
+    split = make_split(dataset, recipe.split)
+    bands = _fitted_bands(recipe, dataset, split, contract)
+    if isinstance(dataset.images, PatchArrays):
+        dataset = replace(dataset, images=dataset.images.filled_with(bands.fill))
+    seed_torch(recipe.seed, "initialise")
+    network = build_network(recipe, dataset.image_shape, len(dataset.class_names))
+    return Material(dataset, split, bands, network)
+
+
+def prepare_again(run: Run, data_dir: str | Path | None) -> Material:
+    """What a run was trained on, read again from where it was or from `data_dir`, and compared.
+
+    Raises:
+        RunError: the data are no longer the same.
+    """
+    facts = run.facts
+    material = prepare(run.recipe, data_dir if data_dir is not None else facts.data.data_dir, run.bands)
+    if material.split.fingerprint != facts.data.split_fingerprint:
+        raise RunError(
+            f"The data are not those that {run.folder} was trained on: fingerprint {material.split.fingerprint[:12]}, "
+            f"expected {facts.data.split_fingerprint[:12]}. Give the same files with --data-dir, or train anew."
+        )
+    return material
+
+
+def make_batches(recipe: Recipe, material: Material, device: torch.device | None = None) -> Batches:
+    """The batches of the training split as the recipe wants them."""
+    return Batches(
+        material.dataset,
+        material.split.train,
+        material.bands,
+        recipe.budget.batch,
+        recipe.seed,
+        recipe.input.augment,
+        device,
+        recipe.compute.channels_last,
+        recipe.input.resample,
+        recipe.input.repeat_rare,
+    )
+
+
+def make_loss(recipe: Recipe, material: Material, device: torch.device | None = None) -> Loss:
+    """The recipe's loss; label weights come from the training split alone."""
+    labels = material.dataset.labels[material.split.train]
+    return build_loss(recipe.loss, labels, device or torch.device("cpu"))
+
+
+def make_validation(recipe: Recipe, material: Material) -> Validate:
+    """A function that scores a network on the validation split."""
+    dataset, indices = material.dataset, material.split.validation
+    labels = dataset.labels[indices]
+
+    def validate(network: nn.Module) -> ValidationScores:
+        logits = predict_logits(network, dataset.images, material.bands, indices, recipe.input.resample)
+        if dataset.several_labels:
+            return several_label_validation(sigmoid(logits), labels)
+        return single_label_validation(softmax(logits), labels)
+
+    return validate
+
+
+def data_facts(material: Material, data_dir: Path | None) -> DataFacts:
+    """What a run records of its data."""
+    dataset, split = material.dataset, material.split
+    return DataFacts(
+        name=dataset.name,
+        origin=dataset.origin,
+        data_dir=None if data_dir is None else str(data_dir.resolve()),
+        fingerprint=dataset.fingerprint,
+        samples=len(dataset),
+        image_shape=dataset.image_shape,
+        class_names=dataset.class_names,
+        several_labels=dataset.several_labels,
+        caution=dataset.caution,
+        skipped=dataset.skipped,
+        split_method=split.method,
+        split_fingerprint=split.fingerprint,
+        split_sizes={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
+        left_out=split.left_out_in_words,
+        class_counts=class_counts(dataset, split),
+        duplicates=duplicate_counts(dataset, split),
+        bands=material.bands.to_json(),
+    )
+
+
+def _fitted_bands(recipe: Recipe, dataset: Dataset, split: Split, contract: Bands | None) -> Bands:
+    mean, deviation = statistics(dataset.images, split.train)
+    if recipe.input.normalise != "weights":
+        return dataset.bands.fitted(recipe.input.normalise, mean, deviation)
+    if contract is None or not contract.mean:
+        raise RecipeError(
+            "input.normalise is weights, and the pretrained weights come without a mean and a deviation. Use standard."
+        )
+    if contract.names != dataset.bands.names:
+        raise RecipeError(
+            f"input.normalise is weights, whose bands are {', '.join(contract.names)}; the data have "
+            f"{', '.join(dataset.bands.names)}. Use the same bands (source.bands), or normalise: standard."
+        )
+    return replace(dataset.bands, normalise="standard", mean=contract.mean, deviation=contract.deviation)
+
+
+def _require_fitting_loss(recipe: Recipe, dataset: Dataset) -> None:
+    if dataset.several_labels and recipe.loss.kind == "cross-entropy":
+        raise RecipeError(
+            f"loss.kind is cross-entropy, for one label a sample, and the samples of {dataset.name} may have several. "
+            "Use bce, focal or asymmetric."
+        )
+    if not dataset.several_labels and recipe.loss.kind != "cross-entropy":
+        raise RecipeError(
+            f"loss.kind is {recipe.loss.kind}, for several labels a sample, and each sample of {dataset.name} has "
+            "one. Use cross-entropy."
+        )
