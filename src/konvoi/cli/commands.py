@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from konvoi.cli.data import data_app
-from konvoi.cli.options import DataDirOption, RecipeArgument, RunArgument, SetOption
+from konvoi.cli.options import DataDirOption, RunArgument, SetOption
 from konvoi.cli.recipes import recipes_app
 
 if TYPE_CHECKING:

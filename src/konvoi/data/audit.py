@@ -15,6 +15,7 @@ from konvoi.data.split import Indices, Split
 
 
 def class_counts(dataset: Dataset, split: Split) -> dict[str, tuple[int, ...]]:
+    """Samples of each class, or with each label, in train, validation and test."""
     return {
         part: tuple(int(count) for count in np.bincount(dataset.labels[indices], minlength=len(dataset.class_names)))
         for part, indices in _parts(split).items()

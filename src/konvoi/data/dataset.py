@@ -73,8 +73,8 @@ class Dataset:
         if self.several_labels:
             if self.labels.shape[1] != len(self.class_names) or self.labels.max() > 1:
                 raise DataError(
-                    f"{self.origin}: labels of shape {self.labels.shape} with values up to {self.labels.max()}; expected "
-                    f"0 or 1 for each of the {len(self.class_names)} labels."
+                    f"{self.origin}: labels of shape {self.labels.shape} with values up to {self.labels.max()}; "
+                    f"expected 0 or 1 for each of the {len(self.class_names)} labels."
                 )
             return
         outside = (self.labels < 0) | (self.labels >= len(self.class_names))

@@ -99,7 +99,7 @@ def utm_to_degrees(points: NDArray[np.float64], zone: int, north: bool) -> NDArr
 
 
 def on_the_sphere(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Longitude and latitude `(N, 2)` as points `(N, 3)` on a sphere, in kilometres: for trees of nearest neighbours."""
+    """Longitude and latitude `(N, 2)` as points `(N, 3)` on a sphere, in km: for trees of nearest neighbours."""
     longitude, latitude = np.radians(degrees[:, 0]), np.radians(degrees[:, 1])
     return EARTH_RADIUS * np.stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1

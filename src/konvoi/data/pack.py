@@ -56,8 +56,8 @@ def pack(
         source: the patches.
         folder: is made; what an earlier packing of the same source left there is used.
         unreadable: what happens to patches that cannot be read, have an unknown label, or are copies of another:
-            `refuse` stops with all of their names once every patch was looked at, and `skip` leaves them out. Either way the
-            manifest, or the error, names and counts them.
+            `refuse` stops with their names once every patch was looked at, and `skip` leaves them out. Either way
+            the manifest, or the error, names and counts them.
         workers: processes that read.
         shard_size: patches a shard; memory while packing does not depend on it.
         caution: what a reader of results must know of these data.

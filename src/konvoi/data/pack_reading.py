@@ -57,7 +57,7 @@ _worker_source: PatchSource | None = None
 
 
 def _set_source(source: PatchSource) -> None:
-    global _worker_source  # noqa: PLW0603 - a worker process has one source, given to it once instead of with each task
+    global _worker_source  # A worker process has one source, given to it once instead of with each task.
     _worker_source = source
 
 
@@ -67,6 +67,7 @@ def _read_in_worker(task: Task) -> list[Row | Problem]:
 
 
 def read_patches(source: PatchSource, names: list[str], first: int, paths: dict[str, Path]) -> list[Row | Problem]:
+    """Read patches into the arrays from row `first` on; a row of the table for each, or what was wrong with it."""
     arrays = {name: np.load(path, mmap_mode="r+") for name, path in paths.items()}
     known = set(source.class_names)
     rows: list[Row | Problem] = []
@@ -88,6 +89,7 @@ def read_patches(source: PatchSource, names: list[str], first: int, paths: dict[
 
 
 def row_of(source: PatchSource, name: str, patch: Patch) -> Row:
+    """What the table keeps of a patch."""
     digest = hashlib.blake2b(digest_size=16)
     moments = []
     for grid in source.grids:

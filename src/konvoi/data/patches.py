@@ -100,17 +100,28 @@ class PatchSource(Protocol):
         problems: found while listing.
     """
 
-    kind: str
-    name: str
-    origin: str
-    bands: Bands
-    grids: tuple[Grid, ...]
-    class_names: tuple[str, ...]
-    several_labels: bool
-    names: Sequence[str]
-    parts: Mapping[str, str]
-    flags: Mapping[str, tuple[str, ...]]
-    problems: Sequence[Problem]
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def origin(self) -> str: ...  # noqa: D102
+    @property
+    def bands(self) -> Bands: ...  # noqa: D102
+    @property
+    def grids(self) -> tuple[Grid, ...]: ...  # noqa: D102
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def several_labels(self) -> bool: ...  # noqa: D102
+    @property
+    def names(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def parts(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def flags(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102
+    @property
+    def problems(self) -> Sequence[Problem]: ...  # noqa: D102
 
     def read(self, name: str) -> Patch:
         """All pixels and labels of one patch.

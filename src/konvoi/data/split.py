@@ -1,24 +1,24 @@
 """The split: which samples train, which validate, and which are sealed for the test.
 
-Stratified by class throughout. The test indices are not an attribute one can read by accident:
-`Split.test` is a `SealedTest`, which opens only with a reader's name and a log to write it to.
+Stratified by class or label throughout. The test indices are not an attribute one can read by accident: `Split.test` is
+a `SealedTest` (see `data.seal`). Division in space is in `data.blocks`, several labels in `data.stratify`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from konvoi.data.blocks import divide_in_blocks
 from konvoi.data.dataset import Dataset
+from konvoi.data.seal import SealedTest
+from konvoi.data.split_lists import given_by_lists
+from konvoi.data.stratify import divide, nested_order
 from konvoi.errors import DataError
 from konvoi.randomness import numpy_stream
 from konvoi.recipe.schema import SplitSection
@@ -26,58 +26,9 @@ from konvoi.recipe.schema import SplitSection
 Indices = NDArray[np.int64]
 
 
-class SealedTest:
-    """The test indices behind a seal: every opening is written to a log before the indices are given out."""
-
-    def __init__(self, indices: Indices) -> None:
-        self._indices = indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def open(self, reader: str, log: Path) -> Indices:
-        """The indices, after one JSON line (time, reader, samples) was appended to `log` and synced."""
-        line = json.dumps(
-            {
-                "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                "reader": reader,
-                "samples": len(self._indices),
-            }
-        )
-        with log.open("a+", encoding="utf-8") as file:
-            file.seek(0)
-            torn = file.read()[-1:] not in ("", "\n")
-            file.write(("\n" if torn else "") + line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        return self._indices
-
-    def indices_for_audit(self) -> Indices:
-        """The indices for counting and comparing (see `data.audit`); never for a network."""
-        return self._indices
-
-
-def logged_openings(log: Path) -> list[dict[str, Any]]:
-    """Every opening of the test split that a log holds, oldest first.
-
-    A line that was torn by a crash still counts as an opening, by "unknown", at the time the log was last written.
-    """
-    if not log.exists():
-        return []
-    openings = []
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.strip():
-            try:
-                openings.append(json.loads(line))
-            except ValueError:
-                written = datetime.fromtimestamp(log.stat().st_mtime, UTC)
-                openings.append({"time": written.isoformat(timespec="seconds"), "reader": "unknown", "samples": 0})
-    return openings
-
-
 @dataclass(frozen=True)
 class Split:
-    """Disjoint index sets into one data set, sorted, that together cover it.
+    """Disjoint index sets into one data set, sorted.
 
     Attributes:
         train: positions that train.
@@ -85,6 +36,7 @@ class Split:
         test: the sealed rest.
         method: how the sets were made, for people.
         fingerprint: SHA-256 over the data's fingerprint and the three sets.
+        left_out: samples that are in no set, by reason.
     """
 
     train: Indices
@@ -92,70 +44,131 @@ class Split:
     test: SealedTest
     method: str
     fingerprint: str
+    left_out: Mapping[str, Indices] = field(default_factory=dict)
+
+    @property
+    def left_out_in_words(self) -> tuple[str, ...]:
+        """For example "1,204 samples: nearer than 2 km to a later part"."""
+        return tuple(
+            f"{len(positions):,} sample{'' if len(positions) == 1 else 's'}: {reason}"
+            for reason, positions in self.left_out.items()
+        )
 
 
 def make_split(dataset: Dataset, settings: SplitSection) -> Split:
     """Divide a data set as the recipe says.
 
-    The files' own test set, where there is one, is the test split; otherwise a stratified share of all
-    samples is sealed first. What is left is divided into train and validation: as the files say, by share, or
-    as one fold of k (which sets the files' own validation set aside).
+    Lists that the recipe names go first, then blocks in space, then the parts that the files themselves have. Where
+    nothing says what the test split is, a stratified share of all samples is sealed first. What is left is divided
+    into train and validation: as lists or files say, by share, or as one fold of k (which sets a given validation set
+    aside).
 
     Raises:
-        DataError: a class is too small for the division (its name and count are in the message), or the files
-            set samples aside for validation but none for testing.
+        DataError: a class is too small for the division (its name and count are in the message), lists or places are
+            missing, or the files set samples aside for validation but none for testing.
     """
-    if dataset.given_validation is not None and dataset.given_test is None:
-        raise DataError(
-            f"{dataset.origin} has a validation part and no test part. Rename the validation part to test, and a share "
-            "of the training part will validate; or add a test part."
-        )
-    everything = np.arange(len(dataset), dtype=np.int64)
-    if dataset.given_test is not None:
-        test = np.sort(dataset.given_test)
-        rest = np.setdiff1d(everything, test)
-        test_method = "the files' own test set"
+    left_out: dict[str, Indices] = {}
+    if settings.lists is not None:
+        dataset = given_by_lists(dataset, Path(settings.lists))
+        source = f"lists in {settings.lists}: their"
     else:
-        rest, test = _stratified_share(dataset, everything, settings.test, settings.seed, "test")
-        test_method = f"stratified test share {settings.test:g}"
-    if settings.folds is None and dataset.given_validation is not None:
-        validation = np.sort(dataset.given_validation)
-        train = np.setdiff1d(rest, validation)
-        method = f"{test_method}; the files' own validation set"
-    elif settings.folds is None:
-        train, validation = _stratified_share(dataset, rest, settings.validation, settings.seed, "validation")
-        method = f"{test_method}; stratified validation share {settings.validation:g} of the rest"
+        source = "the files' own"
+    if settings.blocks is not None and settings.lists is None:
+        train, validation, test, method = _in_space(dataset, settings, left_out)
     else:
-        train, validation = _stratified_fold(dataset, rest, settings.folds, settings.fold, settings.seed)
-        method = f"{test_method}; fold {settings.fold} of {settings.folds} of the rest validates, stratified"
+        train, validation, test, method = _by_parts_or_shares(dataset, settings, source, left_out)
+    if settings.labelled < 1:
+        order = nested_order(dataset.labels[train], settings.seed)
+        kept = train[np.sort(order[: max(1, round(settings.labelled * len(train)))])]
+        left_out["of the training split, whose labels are not used"] = np.setdiff1d(train, kept)
+        train = kept
+        method = f"{method}; {settings.labelled:.4g} of the training split is used"
+    for part, indices in (("training", train), ("validation", validation), ("test", test)):
+        if len(indices) == 0:
+            raise DataError(f"The {part} split is empty ({method}). Change the split section.")
     return Split(
         train=train,
         validation=validation,
         test=SealedTest(test),
         method=f"{method}; seed {settings.seed}",
         fingerprint=_fingerprint(dataset, (train, validation, test)),
+        left_out={reason: positions for reason, positions in left_out.items() if len(positions)},
     )
+
+
+def _in_space(
+    dataset: Dataset, settings: SplitSection, left_out: dict[str, Indices]
+) -> tuple[Indices, Indices, Indices, str]:
+    assert settings.blocks is not None
+    blocks = settings.blocks
+    shares = ((1 - settings.test) * (1 - settings.validation), (1 - settings.test) * settings.validation, settings.test)
+    part_of, near = divide_in_blocks(dataset, blocks, shares, settings.seed)
+    left_out[f"nearer than {blocks.buffer:g} km to a later part"] = np.flatnonzero(near)
+    parts = [np.flatnonzero((part_of == part) & ~near) for part in range(3)]
+    method = (
+        f"blocks of {blocks.size:g} km with a buffer of {blocks.buffer:g} km, stratified; test share {settings.test:g}, "
+        f"validation share {settings.validation:g} of the rest"
+    )
+    return parts[0], parts[1], parts[2], method
+
+
+def _by_parts_or_shares(
+    dataset: Dataset, settings: SplitSection, source: str, left_out: dict[str, Indices]
+) -> tuple[Indices, Indices, Indices, str]:
+    if dataset.given_validation is not None and dataset.given_test is None:
+        raise DataError(
+            f"{dataset.origin} has a validation part and no test part. Rename the validation part to test, and a share "
+            "of the training part will validate; or add a test part."
+        )
+    everything = np.arange(len(dataset), dtype=np.int64)
+    if dataset.given_left_out is not None:
+        left_out["in no part, by the data's own lists"] = dataset.given_left_out
+        everything = np.setdiff1d(everything, dataset.given_left_out)
+    if dataset.given_test is not None:
+        test = np.sort(dataset.given_test)
+        rest = np.setdiff1d(everything, test)
+        test_method = f"{source} test set"
+    else:
+        rest, test = _stratified_share(dataset, everything, settings.test, settings.seed, "test")
+        test_method = f"stratified test share {settings.test:g}"
+    if settings.folds is None and dataset.given_validation is not None:
+        validation = np.sort(dataset.given_validation)
+        train = np.setdiff1d(rest, validation)
+        method = f"{test_method}; {source} validation set"
+    elif settings.folds is None:
+        train, validation = _stratified_share(dataset, rest, settings.validation, settings.seed, "validation")
+        method = f"{test_method}; stratified validation share {settings.validation:g} of the rest"
+    else:
+        train, validation = _stratified_fold(dataset, rest, settings.folds, settings.fold, settings.seed)
+        method = f"{test_method}; fold {settings.fold} of {settings.folds} of the rest validates, stratified"
+    return train, validation, test, method
 
 
 def _stratified_share(
     dataset: Dataset, candidates: Indices, share: float, seed: int, purpose: str
 ) -> tuple[Indices, Indices]:
     """Divide candidates into (kept, taken): of each class its rounded share, at least one and never all."""
-    taken = []
+    if dataset.several_labels:
+        taken = _stratified_over_labels(dataset, candidates, (1 - share, share), seed, purpose) == 1
+        return candidates[~taken], candidates[taken]
+    chosen = []
     for label, class_name in enumerate(dataset.class_names):
         members = candidates[dataset.labels[candidates] == label]
         _require_members(class_name, len(members), 2, f"a {purpose} share of {share:g}")
         count = min(max(1, round(share * len(members))), len(members) - 1)
         stream = numpy_stream(seed, "split", purpose, label)
-        taken.append(stream.permutation(members)[:count])
-    chosen = np.sort(np.concatenate(taken))
-    return np.setdiff1d(candidates, chosen), chosen
+        chosen.append(stream.permutation(members)[:count])
+    taken_positions = np.sort(np.concatenate(chosen))
+    return np.setdiff1d(candidates, taken_positions), taken_positions
 
 
 def _stratified_fold(
     dataset: Dataset, candidates: Indices, folds: int, fold: int, seed: int
 ) -> tuple[Indices, Indices]:
     """Divide candidates into (train, fold): the folds of all `fold` numbers are disjoint and cover everything."""
+    if dataset.several_labels:
+        chosen_here = _stratified_over_labels(dataset, candidates, (1 / folds,) * folds, seed, "folds") == fold
+        return candidates[~chosen_here], candidates[chosen_here]
     chosen = []
     first_fold = 0
     for label, class_name in enumerate(dataset.class_names):
@@ -167,6 +180,13 @@ def _stratified_fold(
         first_fold = (first_fold + len(shuffled)) % folds
     validation = np.sort(np.concatenate(chosen))
     return np.setdiff1d(candidates, validation), validation
+
+
+def _stratified_over_labels(
+    dataset: Dataset, candidates: Indices, shares: tuple[float, ...], seed: int, purpose: str
+) -> Indices:
+    counts = dataset.labels[candidates].astype(np.int64)
+    return divide(counts, np.ones(len(candidates), dtype=np.int64), shares, seed, purpose)
 
 
 def _require_members(class_name: str, found: int, needed: int, purpose: str) -> None:

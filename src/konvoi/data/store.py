@@ -215,9 +215,9 @@ def read_store(source: StoreSource, data_dir: Path | None = None) -> Dataset:
         given_left_out=given.get(""),
         origin=f"store {store.folder} ({manifest.origin})",
         skipped=tuple(skipped),
-        sample_names=store.column("names")[rows],
+        sample_names=store.column("names")[rows].tolist(),
         longitude_latitude=np.asarray(store.column("longitude_latitude")[rows]),
-        tiles=store.column("tiles")[rows],
+        tiles=store.column("tiles")[rows].tolist(),
         known_fingerprint=digest.hexdigest(),
         caution=manifest.caution,
     )

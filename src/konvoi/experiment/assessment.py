@@ -13,7 +13,8 @@ from torch import nn
 
 from konvoi.data.dataset import Dataset
 from konvoi.data.patch_arrays import PatchArrays
-from konvoi.data.split import Split, logged_openings
+from konvoi.data.seal import logged_openings
+from konvoi.data.split import Split
 from konvoi.errors import RunError
 from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
 from konvoi.evaluation.scores import Scores, score

@@ -38,7 +38,8 @@ class BasicBlock(nn.Module):
         """`(N, inputs, H, W)` to `(N, width, H / stride, W / stride)`."""
         residual = self.relu(self.bn1(self.conv1(maps)))
         residual = self.bn2(self.conv2(residual))
-        return self.relu(residual.add_(maps if self.downsample is None else self.downsample(maps)))
+        out: Tensor = self.relu(residual.add_(maps if self.downsample is None else self.downsample(maps)))
+        return out
 
 
 class Bottleneck(nn.Module):
@@ -62,7 +63,8 @@ class Bottleneck(nn.Module):
         residual = self.relu(self.bn1(self.conv1(maps)))
         residual = self.relu(self.bn2(self.conv2(residual)))
         residual = self.bn3(self.conv3(residual))
-        return self.relu(residual.add_(maps if self.downsample is None else self.downsample(maps)))
+        out: Tensor = self.relu(residual.add_(maps if self.downsample is None else self.downsample(maps)))
+        return out
 
 
 class ResNet(nn.Module):

@@ -389,8 +389,8 @@ class BudgetSection(Section):
     batch: PositiveInt = 64
     keep: Literal["best", "last"] = Field(
         default="best",
-        description="best: the epoch of highest validation accuracy (with several labels a sample: macro mAP), of lower "
-        "loss where equal",
+        description="best: the epoch of highest validation accuracy (with several labels a sample: macro mAP), of "
+        "lower loss where equal",
     )
     early_stopping: PositiveInt | None = Field(
         default=None, description="stop after this many epochs without a better one, as `keep: best` compares them"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from konvoi.data.split import logged_openings
+from konvoi.data.seal import logged_openings
 from konvoi.errors import RunError
 from konvoi.evaluation.scores import wilson_interval
 from konvoi.report.diagnosis import best_epoch

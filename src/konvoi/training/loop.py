@@ -77,7 +77,7 @@ def train_step(
 
 
 def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
-    """Correct predictions: the largest logit is the label's; or, of K labels each, the sign says whether it is there."""
+    """Correct predictions: the largest logit is the label's; or, of K labels, the sign says whether each is there."""
     if labels.dim() == 1:
         return (logits.argmax(dim=1) == labels).sum()
     return ((logits > 0) == (labels > 0)).float().mean(dim=1).sum()

@@ -111,7 +111,9 @@ COVER_OF_LABEL: dict[str, Cover] = {
         (("rice", 0.93), ("dark soil", 0.07)), fields=0.4, plots=0.9, rough=0.03, edges=("dry meadow", 0.45)
     ),
     "Vineyards": _orchard((("bright soil", 0.42), ("broad-leaved trees", 0.4), ("dry meadow", 0.18))),
-    "Fruit trees and berry plantations": _orchard((("broad-leaved trees", 0.5), ("meadow", 0.35), ("bright soil", 0.15))),
+    "Fruit trees and berry plantations": _orchard(
+        (("broad-leaved trees", 0.5), ("meadow", 0.35), ("bright soil", 0.15))
+    ),
     "Olive groves": _orchard((("evergreen shrubs", 0.42), ("dry meadow", 0.23), ("bright soil", 0.35)), 0.8),
     "Pastures": Cover(
         (("meadow", 0.88), ("dry meadow", 0.06), ("broad-leaved trees", 0.06)),
@@ -122,7 +124,10 @@ COVER_OF_LABEL: dict[str, Cover] = {
         plots=0.7, grain=0.65, softness=0.25, rough=0.08, farms=0.003,
     ),
     "Complex cultivation patterns": Cover(
-        (("broad-leaved trees", 0.1), ("meadow", 0.25), ("winter crop", 0.28), ("dark soil", 0.09), ("summer crop", 0.28)),
+        (
+            ("broad-leaved trees", 0.1), ("meadow", 0.25), ("winter crop", 0.28), ("dark soil", 0.09),
+            ("summer crop", 0.28),
+        ),
         plots=0.95, patches=0.25, rough=0.06, edges=("meadow", 0.25), farms=0.007,
     ),
     "Land principally occupied by agriculture, with significant areas of natural vegetation": Cover(
@@ -134,7 +139,9 @@ COVER_OF_LABEL: dict[str, Cover] = {
         (("dry meadow", 0.62), ("evergreen shrubs", 0.38)), fields=0.3, patches=0.4, grain=0.85, softness=0.4, rough=0.1
     ),
     "Broad-leaved forest": _forest((("broad-leaved trees", 0.9), ("meadow", 0.05), ("conifers", 0.05)), 0.3),
-    "Coniferous forest": _forest((("conifers", 0.84), ("broad-leaved trees", 0.07), ("heath", 0.05), ("dry meadow", 0.04))),
+    "Coniferous forest": _forest(
+        (("conifers", 0.84), ("broad-leaved trees", 0.07), ("heath", 0.05), ("dry meadow", 0.04))
+    ),
     "Mixed forest": _forest((("conifers", 0.5), ("broad-leaved trees", 0.46), ("dry meadow", 0.04))),
     "Natural grassland": _open_ground((("meadow", 0.4), ("dry meadow", 0.44), ("heath", 0.1), ("rock", 0.06)), 0.07),
     "Moors and heathland": _open_ground((("bog", 0.1), ("heath", 0.74), ("dry meadow", 0.16)), 0.07),
@@ -166,7 +173,9 @@ COVER_OF_LABEL: dict[str, Cover] = {
         (("turbid water", 0.22), ("wet mud", 0.66), ("sand", 0.12)),
         patches=0.95, grain=0.15, softness=0.3, rough=0.04, shape="shore",
     ),
-    "Water courses": Cover((("turbid water", 0.5), ("lake", 0.5)), currents=1.0, softness=1.5, rough=0.03, shape="band"),
+    "Water courses": Cover(
+        (("turbid water", 0.5), ("lake", 0.5)), currents=1.0, softness=1.5, rough=0.03, shape="band"
+    ),
     "Water bodies": Cover((("lake", 0.93), ("turbid water", 0.07)), currents=1.0, softness=1.0, rough=0.02),
     "Coastal lagoons": Cover(
         (("sea", 0.25), ("turbid water", 0.75)), currents=1.0, softness=1.5, rough=0.02, shape="shore"
@@ -174,7 +183,9 @@ COVER_OF_LABEL: dict[str, Cover] = {
     "Estuaries": Cover(
         (("turbid water", 0.86), ("wet mud", 0.14)), currents=0.8, patches=0.6, softness=0.5, rough=0.02, shape="shore"
     ),
-    "Sea and ocean": Cover((("sea", 0.95), ("turbid water", 0.05)), currents=1.0, softness=1.2, rough=0.02, shape="shore"),
+    "Sea and ocean": Cover(
+        (("sea", 0.95), ("turbid water", 0.05)), currents=1.0, softness=1.2, rough=0.02, shape="shore"
+    ),
 }  # fmt: skip
 """One cover for each of `LABELS_43`."""
 

@@ -44,9 +44,9 @@ def radar_patch_name(patch: PlannedPatch, version: int) -> str:
 def label_file(patch: PlannedPatch) -> dict[str, Any]:
     """Content of a Sentinel-2 patch's `_labels_metadata.json` in version 1."""
     flight = patch.acquisition
-    start = f"{flight.time:%Y%m%dT%H%M%S}"
+    start, orbit = f"{flight.time:%Y%m%dT%H%M%S}", f"R{flight.site.orbit:03d}"
     return _place(patch, "lry") | {
-        "tile_source": f"{flight.satellite}_MSIL1C_{start}_N9999_R{flight.site.orbit:03d}_T{flight.site.tile}_{start}.SAFE",
+        "tile_source": f"{flight.satellite}_MSIL1C_{start}_N9999_{orbit}_T{flight.site.tile}_{start}.SAFE",
         "acquisition_date": f"{flight.time:%Y-%m-%d %H:%M:%S}",
         "synthetic": True,
     }

@@ -26,7 +26,8 @@ _BACKSCATTER: dict[str, tuple[float, float]] = {
     "summer crop": (-10.5, -16.5), "rice": (-12.0, -19.0), "meadow": (-11.8, -18.2), "dry meadow": (-12.5, -19.5),
     "dark soil": (-11.5, -19.8), "bright soil": (-13.0, -21.5), "concrete": (-4.5, -12.0), "bright roof": (-3.0, -11.5),
     "clay roof": (-4.0, -11.5), "asphalt": (-14.5, -22.0), "sand": (-17.0, -25.0), "wet mud": (-14.0, -23.5),
-    "rock": (-8.5, -16.0), "bog": (-11.5, -18.0), "reed": (-9.5, -16.5), "heath": (-11.0, -17.0), "char": (-12.0, -19.5),
+    "rock": (-8.5, -16.0),
+    "bog": (-11.5, -18.0), "reed": (-9.5, -16.5), "heath": (-11.0, -17.0), "char": (-12.0, -19.5),
     "salt": (-15.0, -24.0), "snow": (-13.0, -20.0),
 }  # fmt: skip
 """VV and VH of each of `COVERS`, in decibels."""

@@ -1,0 +1,83 @@
+"""Splits as lists of names: reading what others published, and writing one's own for them to read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from konvoi.data.dataset import Dataset
+from konvoi.data.name_lists import read_parts
+from konvoi.data.patches import PARTS
+from konvoi.data.stratify import nested_order
+from konvoi.errors import DataError
+from konvoi.files import write_text
+
+if TYPE_CHECKING:
+    from konvoi.data.split import Split
+
+SUBSETS = (1, 10, 100)
+"""Percentages of the training split, each a list of its own that lies inside the next one."""
+
+
+def given_by_lists(dataset: Dataset, folder: Path) -> Dataset:
+    """The data set with the parts that lists say, in place of those of its own files.
+
+    Samples that no list names are left out; without a list for validation, a share of the training list validates.
+
+    Raises:
+        DataError: the samples have no names; there are no lists; or a part of them has no sample here.
+    """
+    names = _names(dataset, "split.lists")
+    parts = read_parts([folder])
+    if not parts:
+        raise DataError(f"split.lists: {folder} holds no lists named train, val or validation, and test.")
+    part_of = np.array([parts.get(name, "") for name in names])
+    found = {part: np.flatnonzero(part_of == part) for part in ("", *PARTS)}
+    for part in set(parts.values()):
+        if not len(found[part]):
+            raise DataError(
+                f"split.lists: none of the {part} list's names in {folder} is among the {len(dataset):,} samples of "
+                f"{dataset.name}, whose first is {names[0]}."
+            )
+    return replace(
+        dataset,
+        given_test=found["test"],
+        given_validation=found["validation"] if len(found["validation"]) else None,
+        given_left_out=found[""] if len(found[""]) else None,
+    )
+
+
+def write_split(dataset: Dataset, split: Split, seed: int, folder: Path) -> list[Path]:
+    """Write train.csv, validation.csv, test.csv, and train-1.csv, train-10.csv, … with nested parts of the training split.
+
+    `split.lists` reads the first three; `split.labelled` uses the same nested order.
+
+    Raises:
+        DataError: the samples have no names.
+    """
+    names = _names(dataset, "Lists")
+    lists = {
+        "train": split.train,
+        "validation": split.validation,
+        "test": split.test.indices_for_audit(),
+    }
+    order = nested_order(dataset.labels[split.train], seed)
+    for percentage in SUBSETS:
+        count = max(1, round(percentage / 100 * len(split.train)))
+        lists[f"train-{percentage}"] = split.train[np.sort(order[:count])]
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for stem, positions in lists.items():
+        path = folder / f"{stem}.csv"
+        write_text(path, "".join(f"{names[position]}\n" for position in positions.tolist()))
+        paths.append(path)
+    return paths
+
+
+def _names(dataset: Dataset, what: str) -> list[str]:
+    if dataset.sample_names is None:
+        raise DataError(f"{what} need names, and the samples of {dataset.name} have none.")
+    return [str(name) for name in dataset.sample_names]
