@@ -9,6 +9,7 @@ RUN/evaluation.json      the scores (`Evaluation`)
 RUN/predictions.npz      labels and probabilities of validation and test samples
 RUN/examples.npz         the pictures that the report shows
 RUN/pretraining/         the run that a recipe's `pretraining` section describes
+RUN/places.npz           where the samples of each part lie, where that is known (`Places`)
 RUN/report.html
 """
 
@@ -55,6 +56,7 @@ class DataFacts(Record):
         several_labels: whether a sample may have several labels.
         caution: what a reader of results must know of the data; else "".
         left_out: samples that the split uses in no part, by reason, in words.
+        audit: what the spatial audit found, a sentence a finding.
         class_counts: samples of each class in train, validation and test.
         duplicates: images of train that stand again, pixel by pixel, in validation and in test.
     """
@@ -73,6 +75,7 @@ class DataFacts(Record):
     split_fingerprint: str
     split_sizes: dict[str, int]
     left_out: tuple[str, ...] = ()
+    audit: tuple[str, ...] = ()
     class_counts: dict[str, tuple[int, ...]]
     duplicates: dict[str, int]
     bands: dict[str, Any]
@@ -161,6 +164,20 @@ class Examples(Record):
     drawn_names: tuple[str, ...]
     specimen: NDArray[Any]
     specimen_labels: NDArray[Any]
+
+
+class Places(Record):
+    """Where samples lie, for the report's map: no more than a map can show, drawn at random.
+
+    Attributes:
+        longitude_latitude: `(n, 2)` float64 in degrees (WGS84).
+        part: `(n,)` of "train", "validation", "test" and "left out".
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
+
+    longitude_latitude: NDArray[np.float64]
+    part: NDArray[np.str_]
 
 
 class Run:
@@ -254,12 +271,19 @@ class Run:
     def examples(self) -> Examples:
         """The pictures that the report shows."""
         with self._arrays("examples.npz") as arrays:
-            return Examples(
-                **{
-                    name: tuple(str(entry) for entry in arrays[name]) if name.endswith("_names") else arrays[name]
-                    for name in Examples.model_fields
-                }
-            )
+            content: dict[str, Any] = {
+                name: tuple(str(entry) for entry in arrays[name]) if name.endswith("_names") else arrays[name]
+                for name in Examples.model_fields
+            }
+            return Examples(**content)
+
+    @property
+    def places(self) -> Places | None:
+        """Where the samples lie, or None where that is not known."""
+        if not (self.folder / "places.npz").exists():
+            return None
+        with self._arrays("places.npz") as arrays:
+            return Places(longitude_latitude=arrays["longitude_latitude"], part=arrays["part"])
 
     def network(self) -> nn.Module:
         """The trained network with the kept weights, on the CPU, in evaluation mode."""
@@ -329,6 +353,10 @@ class Run:
         for name in ("mistake_names", "drawn_names"):
             arrays[name] = np.asarray(getattr(examples, name), dtype=np.str_)
         self._write_arrays("examples.npz", arrays)
+
+    def write_places(self, places: Places) -> None:
+        """Write `places.npz`."""
+        self._write_arrays("places.npz", {"longitude_latitude": places.longitude_latitude, "part": places.part})
 
     def _write_arrays(self, name: str, arrays: dict[str, NDArray[Any]]) -> None:
         def write(aside: Path) -> None:

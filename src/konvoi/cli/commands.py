@@ -167,7 +167,7 @@ def summary(
     ] = 15,
 ) -> None:
     """Show a network layer by layer: shapes, weights, biases, multiply-adds, receptive fields."""
-    from konvoi.console import print_summary
+    from konvoi.console.networks import print_summary
     from konvoi.data.sources import image_shape_and_classes
     from konvoi.errors import RecipeError
     from konvoi.models.build import build_network
@@ -185,6 +185,14 @@ def summary(
         loaded = load_recipe(recipe, overrides or ())
         shape, class_count = image_shape_and_classes(loaded.source, data_dir, classes)
     print_summary(loaded.name, shape, summarise(build_network(loaded, shape, class_count), shape, dense_units))
+
+
+@app.command()
+def weights() -> None:
+    """List the public sets of pretrained weights that `pretrained.weights` can name."""
+    from konvoi.console.networks import print_weights
+
+    print_weights()
 
 
 @app.command()
@@ -209,7 +217,7 @@ def version_option(
 
 
 def _print_result(run: Run, per_class: bool = False) -> None:
-    from konvoi.console import print_result
+    from konvoi.console.results import print_result
 
     print_result(run, per_class)
 

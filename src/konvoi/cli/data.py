@@ -29,7 +29,7 @@ def data_get(
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="The folder to fill; default: the cache.")] = None,
 ) -> None:
     """Download a data set from public mirrors, with checksums; goes on where it stopped."""
-    from konvoi.console import download_with_progress
+    from konvoi.console.progress import download_with_progress
 
     typer.echo(f"{name} is in {download_with_progress(name, data_dir)}")
 
@@ -44,7 +44,7 @@ def data_generate(
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes; default: one a core.")] = None,
 ) -> None:
     """Write a synthetic archive in BigEarthNet's layout, for tests, demonstrations and benchmarks."""
-    from konvoi.console import progress_bar
+    from konvoi.console.progress import progress_bar
     from konvoi.data.synthetic import generate_bigearthnet
 
     with progress_bar("patches") as progress:
@@ -58,9 +58,7 @@ def data_pack(
     folder: Annotated[Path, typer.Argument(metavar="DEST", help="The store to write.")],
     kind: Annotated[
         str | None,
-        typer.Option(
-            "--kind", help="bigearthnet-v1, bigearthnet-v2, eurosat, geotiff or rico-hdl; default: by layout."
-        ),
+        typer.Option("--kind", help="bigearthnet-v1, bigearthnet-v2, eurosat or geotiff-folder; default: by layout."),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Table of names and labels: CSV, Parquet or JSON.")
@@ -82,7 +80,8 @@ def data_pack(
     shard_size: Annotated[int | None, typer.Option("--shard-size", min=1, help="Patches a file; default 4096.")] = None,
 ) -> None:
     """Pack patches into a store of NumPy arrays. Stopped, it goes on where it was."""
-    from konvoi.console import print_store, progress_bar
+    from konvoi.console.data import print_store
+    from konvoi.console.progress import progress_bar
     from konvoi.data.pack import SHARD_SIZE, pack
     from konvoi.data.sources.patch_sources import PatchOptions, open_patches
 
@@ -119,9 +118,11 @@ def data_info(
     verify: Annotated[bool, typer.Option("--verify", help="A store: read every file and compare checksums.")] = False,
 ) -> None:
     """Show what a store or a recipe's source holds, how it is split, and what the audit finds."""
-    from konvoi.console import print_data, print_store, progress_lines
-    from konvoi.data.audit import class_counts, duplicate_counts, spatial_findings
+    from konvoi.console.data import print_data, print_store
+    from konvoi.console.progress import progress_bar
+    from konvoi.data.audit import class_counts, duplicate_counts
     from konvoi.data.sources import read_source
+    from konvoi.data.spatial_audit import spatial_findings
     from konvoi.data.split import make_split
     from konvoi.errors import DataError, RecipeError
     from konvoi.recipe import load_recipe
@@ -134,7 +135,7 @@ def data_info(
         store = Store(Path(recipe))
         print_store(store)
         if verify:
-            with progress_lines() as progress:
+            with progress_bar("files") as progress:
                 complaints = store.verify(progress)
             if complaints:
                 raise DataError(f"{len(complaints)} files are damaged:\n  " + "\n  ".join(complaints))
@@ -163,7 +164,8 @@ def data_split(
 ) -> None:
     """Write a recipe's split as lists of names, with nested training lists of 1 and 10 %; `split.lists` reads them."""
     from konvoi.data.sources import read_source
-    from konvoi.data.split import make_split, write_split
+    from konvoi.data.split import make_split
+    from konvoi.data.split_lists import write_split
     from konvoi.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())

@@ -15,7 +15,7 @@ recipes_app = typer.Typer(help="List the shipped recipes, or show one.", invoke_
 def recipes(context: typer.Context) -> None:
     """List the shipped recipes."""
     if context.invoked_subcommand is None:
-        from konvoi.console import print_recipes
+        from konvoi.console.networks import print_recipes
         from konvoi.recipe import load_recipe, shipped_recipes
 
         print_recipes([load_recipe(name) for name in shipped_recipes()])

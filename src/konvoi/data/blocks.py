@@ -62,7 +62,7 @@ def divide_in_blocks(
     count = int(tiles.max()) + 1
     if count < len(shares):
         raise DataError(
-            f"split.blocks.size is {settings.size:g} km, which puts the {len(dataset):,} samples of {dataset.name} into "
+            f"split.blocks.size is {settings.size:g} km, which puts all samples of {dataset.name} into "
             f"{count} tile{'' if count == 1 else 's'}; {len(shares)} parts need at least as many. Use smaller tiles."
         )
     indicators = dataset.labels if dataset.several_labels else np.eye(len(dataset.class_names))[dataset.labels]

@@ -108,7 +108,7 @@ def _pack_shard(
     paths = {grid.name: folder / "shards" / f"{number:05d}-{grid.name}.npy" for grid in source.grids}
     parts = {name: path.with_name(f".{path.name}.part") for name, path in paths.items()}
     for grid in source.grids:
-        np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+        np.lib.format.open_memmap(
             parts[grid.name], mode="w+", dtype=grid.dtype, shape=(len(names), len(grid.bands), *grid.size)
         )
     tasks = [(names[first : first + _PATCHES_A_TASK], first, parts) for first in range(0, len(names), _PATCHES_A_TASK)]
@@ -136,9 +136,7 @@ def _keep_rows(path: Path, rows: list[int]) -> None:
         _save(path, np.empty((0, *old.shape[1:]), old.dtype))
         return
     shorter = path.with_name(f"{path.name}.shorter.part")
-    new = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-        shorter, mode="w+", dtype=old.dtype, shape=(len(rows), *old.shape[1:])
-    )
+    new = np.lib.format.open_memmap(shorter, mode="w+", dtype=old.dtype, shape=(len(rows), *old.shape[1:]))
     for target, row in enumerate(rows):
         new[target] = old[row]
     new.flush()

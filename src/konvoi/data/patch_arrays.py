@@ -71,10 +71,13 @@ class PatchArrays:
     def __getitem__(self, positions: NDArray[np.int64] | int | slice) -> NDArray[np.float32]:
         """Stored values on the finest grid: `(n, C, H, W)`, or `(C, H, W)` of a single position."""
         if isinstance(positions, int | np.integer):
-            return self[np.array([positions])][0]
+            single: NDArray[np.float32] = self[np.array([positions])][0]
+            return single
         if isinstance(positions, slice):
             positions = np.arange(len(self))[positions]
-        return self.to_one_grid(self.gather(positions), torch.device("cpu"), "bilinear").numpy()
+        on_one_grid = self.to_one_grid(self.gather(positions), torch.device("cpu"), "bilinear")
+        images: NDArray[np.float32] = on_one_grid.numpy()
+        return images
 
     def filled_with(self, fill: Sequence[float]) -> PatchArrays:
         """The same patches, with other values where nothing was measured."""

@@ -94,7 +94,7 @@ def _distances(dataset: Dataset, parts: dict[str, Indices]) -> list[Distances]:
     places = dataset.longitude_latitude
     if places is None:
         return []
-    known = np.isfinite(places).all(axis=1)
+    known = np.asarray(np.isfinite(places).all(axis=1))
     points = {part: on_the_sphere(places[indices[known[indices]]]) for part, indices in parts.items()}
     found = []
     for earlier, later in combinations(parts, 2):

@@ -106,8 +106,8 @@ def _in_space(
     left_out[f"nearer than {blocks.buffer:g} km to a later part"] = np.flatnonzero(near)
     parts = [np.flatnonzero((part_of == part) & ~near) for part in range(3)]
     method = (
-        f"blocks of {blocks.size:g} km with a buffer of {blocks.buffer:g} km, stratified; test share {settings.test:g}, "
-        f"validation share {settings.validation:g} of the rest"
+        f"blocks of {blocks.size:g} km with a buffer of {blocks.buffer:g} km, stratified; "
+        f"test share {settings.test:g}, validation share {settings.validation:g} of the rest"
     )
     return parts[0], parts[1], parts[2], method
 

@@ -51,7 +51,7 @@ def given_by_lists(dataset: Dataset, folder: Path) -> Dataset:
 
 
 def write_split(dataset: Dataset, split: Split, seed: int, folder: Path) -> list[Path]:
-    """Write train.csv, validation.csv, test.csv, and train-1.csv, train-10.csv, … with nested parts of the training split.
+    """Write train.csv, validation.csv and test.csv; and nested parts of the training split, train-1.csv and so on.
 
     `split.lists` reads the first three; `split.labelled` uses the same nested order.
 

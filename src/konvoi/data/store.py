@@ -148,12 +148,12 @@ class Store:
         moments = np.asarray(self.column("moments")[rows])[:, order]
         return PatchArrays(grids, rows, moments, no_data=self.bands.no_data)
 
-    def verify(self, progress: Callable[[str], None] | None = None) -> list[str]:
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Read every file and compare sizes and checksums; the complaints, none where all is well."""
         complaints = []
-        for record in self.manifest.files:
+        for number, record in enumerate(self.manifest.files):
             if progress is not None:
-                progress(record.path)
+                progress(number, len(self.manifest.files))
             path = self.folder / record.path
             if not path.is_file():
                 complaints.append(f"{path} is missing.")

@@ -98,4 +98,5 @@ def _rarest_label(labels: NDArray[np.int64] | NDArray[np.uint8]) -> NDArray[np.i
     ranked = np.where(labels > 0, counts, len(labels) + 1)
     rarest = ranked.argmin(axis=1)
     # Samples without a label are a class of their own.
-    return np.where(labels.any(axis=1), rarest, labels.shape[1])
+    numbers: NDArray[np.int64] = np.where(labels.any(axis=1), rarest, labels.shape[1])
+    return numbers

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from konvoi.data.audit import class_counts, duplicate_counts
@@ -15,16 +18,19 @@ from konvoi.data.dataset import Dataset
 from konvoi.data.images import statistics
 from konvoi.data.patch_arrays import PatchArrays
 from konvoi.data.sources import read_source
+from konvoi.data.spatial_audit import findings_in_words, spatial_findings
 from konvoi.data.split import Split, make_split
 from konvoi.errors import RecipeError, RunError
 from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
 from konvoi.evaluation.validation import ValidationScores, several_label_validation, single_label_validation
 from konvoi.models.build import build_network
-from konvoi.randomness import seed_torch
+from konvoi.randomness import numpy_stream, seed_torch
 from konvoi.recipe import Recipe
-from konvoi.run import DataFacts, Run
+from konvoi.run import DataFacts, Places, Run
 from konvoi.training.loop import Validate
 from konvoi.training.losses import Loss, build_loss
+
+_MOST_PLACES = 6000
 
 
 @dataclass(frozen=True)
@@ -100,13 +106,13 @@ def make_loss(recipe: Recipe, material: Material, device: torch.device | None = 
 def make_validation(recipe: Recipe, material: Material) -> Validate:
     """A function that scores a network on the validation split."""
     dataset, indices = material.dataset, material.split.validation
-    labels = dataset.labels[indices]
+    labels: NDArray[Any] = dataset.labels[indices]
+    to_probabilities = sigmoid if dataset.several_labels else softmax
+    score = several_label_validation if dataset.several_labels else single_label_validation
 
     def validate(network: nn.Module) -> ValidationScores:
         logits = predict_logits(network, dataset.images, material.bands, indices, recipe.input.resample)
-        if dataset.several_labels:
-            return several_label_validation(sigmoid(logits), labels)
-        return single_label_validation(softmax(logits), labels)
+        return score(to_probabilities(logits), labels)
 
     return validate
 
@@ -129,10 +135,34 @@ def data_facts(material: Material, data_dir: Path | None) -> DataFacts:
         split_fingerprint=split.fingerprint,
         split_sizes={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         left_out=split.left_out_in_words,
+        audit=audit(dataset, split),
         class_counts=class_counts(dataset, split),
         duplicates=duplicate_counts(dataset, split),
         bands=material.bands.to_json(),
     )
+
+
+def audit(dataset: Dataset, split: Split) -> tuple[str, ...]:
+    """What the spatial audit says, where samples have places or may have several labels; else nothing."""
+    if dataset.longitude_latitude is None and not dataset.several_labels:
+        return ()
+    return tuple(findings_in_words(spatial_findings(dataset, split)))
+
+
+def places_of(material: Material) -> Places | None:
+    """Where the samples of each part lie, as many as a map can show; None where that is not known."""
+    dataset, split = material.dataset, material.split
+    places = dataset.longitude_latitude
+    if places is None:
+        return None
+    part = np.full(len(dataset), "left out", dtype="<U10")
+    part[split.train], part[split.validation] = "train", "validation"
+    part[split.test.indices_for_audit()] = "test"
+    known = np.flatnonzero(np.isfinite(places).all(axis=1))
+    if not len(known):
+        return None
+    shown = np.sort(numpy_stream(0, "places", len(known)).permutation(known)[:_MOST_PLACES])
+    return Places(longitude_latitude=places[shown], part=part[shown])
 
 
 def _fitted_bands(recipe: Recipe, dataset: Dataset, split: Split, contract: Bands | None) -> Bands:

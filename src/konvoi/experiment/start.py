@@ -74,7 +74,8 @@ def start_from_pretrained(network: nn.Module, pretrained: Pretrained, bands: Ban
     """
     if Path(pretrained.weights).is_dir():
         run = load_run(pretrained.weights)
-        state, contract = run.kept_weights().weights, _as_contract(run.bands)
+        contract: BandContract | None = _as_contract(run.bands)
+        state = run.kept_weights().weights
         origin = f"run {run.folder}"
     else:
         known = PUBLIC_WEIGHTS.get(pretrained.weights)

@@ -23,6 +23,7 @@ from konvoi.experiment.material import (
     make_batches,
     make_loss,
     make_validation,
+    places_of,
     prepare,
     prepare_again,
 )
@@ -86,6 +87,9 @@ def train(
             seal_test=not evaluate_test,
         )
     )
+    places = places_of(material)
+    if places is not None:
+        run.write_places(places)
     _start(recipe, run, material, display)
     return _run_to_the_end(_training(recipe, material, run, device, display), run, material)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from konvoi.data.seal import logged_openings
 from konvoi.errors import RunError
-from konvoi.evaluation.scores import wilson_interval
+from konvoi.evaluation.scores import Scores, wilson_interval
 from konvoi.report.diagnosis import best_epoch
 from konvoi.report.wording import counted, number, times
 from konvoi.run import Run
@@ -28,15 +28,17 @@ class Headline:
     """The one number above all others.
 
     Attributes:
-        split: whose accuracy it is.
-        accuracy: with its 95 % `interval`.
+        split: whose score it is.
+        measure: what `value` is: accuracy, or macro mAP where an image may have several labels.
+        interval: of 95 %; None where it is not known yet.
         samples: how many images were judged.
         epoch: whose weights; None where the evaluation says it in words.
     """
 
     split: str
-    accuracy: float
-    interval: tuple[float, float]
+    measure: str
+    value: float
+    interval: tuple[float, float] | None
     samples: int
     epoch: int | None
 
@@ -51,18 +53,22 @@ class Opening:
 
 
 def headline(run: Run) -> Headline | None:
-    """The test's accuracy; without it the validation's; before any evaluation the best epoch's."""
+    """The test's score; without it the validation's; before any evaluation the best epoch's."""
     evaluation, history = run.evaluation, run.history
     if evaluation is not None:
         split = "validation" if evaluation.test is None else "test"
         scores = evaluation.test or evaluation.validation
-        return Headline(split, scores.accuracy, scores.interval, scores.samples, None)
+        if isinstance(scores, Scores):
+            return Headline(split, "accuracy", scores.accuracy, scores.interval, scores.samples, None)
+        return Headline(split, "macro mAP", scores.macro_map, scores.macro_map_interval, scores.samples, None)
     if not history:
         return None
     best = best_epoch(history)
     samples = run.facts.data.split_sizes["validation"]
+    if best.validation_map is not None:
+        return Headline("validation", "macro mAP", best.validation_map, None, samples, best.epoch)
     interval = wilson_interval(round(best.validation_accuracy * samples), samples)
-    return Headline("validation", best.validation_accuracy, interval, samples, best.epoch)
+    return Headline("validation", "accuracy", best.validation_accuracy, interval, samples, best.epoch)
 
 
 def openings(run: Run) -> list[Opening]:
@@ -86,6 +92,8 @@ def cautions(run: Run, reads: Sequence[Opening]) -> list[tuple[str, str | None]]
     recorded = evaluation.test_reads if evaluation is not None else 0
     times_read = max(len(reads), recorded)
     found: list[tuple[str, str | None]] = []
+    if facts.data.caution:
+        found.append((facts.data.caution, None))
     if facts.state in _STATES_TO_MIND:
         found.append((_STATES_TO_MIND[facts.state], None))
     if times_read > 1:
@@ -112,5 +120,7 @@ def cautions(run: Run, reads: Sequence[Opening]) -> list[tuple[str, str | None]]
             copies = f"{number(count)} of {number(size)} {part} images"
             found.append((f"{copies} stand in train as well, pixel by pixel, and can be known by heart.", "data"))
     if facts.data.skipped:
-        found.append((f"{counted(len(facts.data.skipped), 'file')} could not be read.", "data"))
+        found.append(
+            (f"{counted(len(facts.data.skipped), 'entry', 'entries')} of the source could not be used.", "data")
+        )
     return found

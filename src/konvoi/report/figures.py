@@ -56,10 +56,13 @@ def plot(run: Run, chart: ChartName = "learning") -> Figure:
     evaluation = run.evaluation
     if evaluation is None:
         raise RunError(f"{run.folder} is not evaluated. Run `konvoi evaluate {run.folder}` first.")
+    train, validation, test = evaluation.train, evaluation.validation, evaluation.test
+    if not (isinstance(train, Scores) and isinstance(validation, Scores) and isinstance(test, Scores | None)):
+        raise RunError(f"{run.folder}: a sample may have several labels, and {chart} is a chart for one label each.")
     if chart == "errors":
-        return error_intervals(evaluation.train, evaluation.validation, evaluation.test)
-    judged = evaluation.test or evaluation.validation
-    return confusion_matrix(judged) if chart == "confusion" else reliability_curve(judged, evaluation.test is not None)
+        return error_intervals(train, validation, test)
+    judged = test or validation
+    return confusion_matrix(judged) if chart == "confusion" else reliability_curve(judged, test is not None)
 
 
 @house_style()

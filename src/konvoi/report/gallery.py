@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,12 +87,19 @@ def network_views(run: Run, network: nn.Module, examples: Examples | None) -> Vi
         filters=_uris(weight_pictures(layer.weights)) if layer else [],
         in_colour=layer is not None and layer.weights.shape[1] == 3,
         specimen=png_uri(photograph(examples.specimen[0], run.bands)) if examples else None,
-        specimen_class=run.facts.data.class_names[int(examples.specimen_labels[0])] if examples else "",
+        specimen_class=_labels_in_words(run, examples.specimen_labels[0]) if examples else "",
         blocks=[(block, _uris(map_pictures(block.maps))) for block in blocks],
     )
 
 
-def _as_input(run: Run, image: NDArray[np.uint8]) -> Tensor:
+def _labels_in_words(run: Run, label: NDArray[Any]) -> str:
+    names = run.facts.data.class_names
+    if label.ndim == 0:
+        return names[int(label)]
+    return "; ".join(names[position] for position in np.flatnonzero(label)) or "no label"
+
+
+def _as_input(run: Run, image: NDArray[Any]) -> Tensor:
     preparation = Preparation(run.bands, torch.device("cpu"), run.recipe.compute.channels_last)
     return preparation.normalise(torch.from_numpy(image).float())
 

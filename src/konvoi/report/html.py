@@ -14,14 +14,16 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from konvoi.errors import RunError
+from konvoi.evaluation.co_occurrence import co_occurrence, conditional_shares
 from konvoi.evaluation.scores import Scores
+from konvoi.evaluation.several_labels import SeveralLabelScores
 from konvoi.files import write_text
 from konvoi.models.summary import summarise
 from konvoi.recipe import recipe_yaml
-from konvoi.report import claims, diagnosis, figures, gallery, wording
+from konvoi.report import claims, diagnosis, figures, gallery, labels, scenes, wording
 from konvoi.report.confusion import confusion_matrix, largest_error_share
 from konvoi.report.svg import inline_svg
-from konvoi.run import Run
+from konvoi.run import Places, Run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,6 +60,8 @@ def render(run: Run, network: nn.Module | None) -> str:
     headline = claims.headline(run)
     examples = _if_there(run.examples) if evaluation is not None else None
     judged = (evaluation.test or evaluation.validation) if evaluation is not None else None
+    several = isinstance(judged, SeveralLabelScores)
+    places = run.places
     split = "test" if evaluation is not None and evaluation.test is not None else "validation"
     content: dict[str, Any] = {
         "style": Markup(_resource("style.css")),
@@ -67,15 +71,19 @@ def render(run: Run, network: nn.Module | None) -> str:
         "history": history,
         "evaluation": evaluation,
         "headline": headline,
-        "digits": wording.fitting_digits(headline.interval) if headline else 1,
+        "digits": wording.fitting_digits(headline.interval) if headline and headline.interval else 1,
         "reads": reads,
         "cautions": claims.cautions(run, reads),
         "judged": judged,
         "split": split,
-        "mistakes": gallery.mistakes(run, examples) if examples is not None else [],
+        "several": run.facts.data.several_labels,
+        "patches": scenes.patches_of(run, examples, judged, places),
+        "mistakes": gallery.mistakes(run, examples) if examples is not None and not several else [],
         "diagnosis": diagnosis,
-        "charts": _charts(run, judged),
-        "largest_error_share": largest_error_share(judged) if judged is not None else 0.0,
+        "charts": _charts(run) | _score_charts(run, judged) | _map_chart(places),
+        "largest_error_share": largest_error_share(judged) if isinstance(judged, Scores) else 0.0,
+        "label_rows": labels.label_rows(judged, _train_counts(run)) if isinstance(judged, SeveralLabelScores) else [],
+        "guessed_map": labels.guessed_map(judged) if isinstance(judged, SeveralLabelScores) else 0.0,
         "seconds": figures.seconds_spent(history, evaluation.seconds if evaluation else None),
         "time_colours": figures.TIME_COLOURS,
         "train_rate": _train_rate(run),
@@ -85,9 +93,9 @@ def render(run: Run, network: nn.Module | None) -> str:
     return _environment().get_template("template.html.j2").render(content)
 
 
-def _charts(run: Run, judged: Scores | None) -> dict[str, Markup]:
+def _charts(run: Run) -> dict[str, Markup]:
     history, evaluation = run.history, run.evaluation
-    charts = {}
+    charts: dict[str, Markup] = {}
     if history:
         charts["learning"] = inline_svg(
             figures.learning_curves(history),
@@ -97,23 +105,65 @@ def _charts(run: Run, judged: Scores | None) -> dict[str, Markup]:
         )
         spent = figures.seconds_spent(history, evaluation.seconds if evaluation else None)
         charts["time"] = inline_svg(figures.time_bar(spent), "time", "The shares of the table below as one bar.", 0.5)
-    if evaluation is not None and judged is not None:
-        train, validation, test = evaluation.train, evaluation.validation, evaluation.test
-        charts["errors"] = inline_svg(
+    return charts
+
+
+def _score_charts(run: Run, judged: Scores | SeveralLabelScores | None) -> dict[str, Markup]:
+    evaluation = run.evaluation
+    if evaluation is None or judged is None:
+        return {}
+    if isinstance(judged, SeveralLabelScores):
+        return _label_charts(run, judged, evaluation.test is not None)
+    train, validation, test = evaluation.train, evaluation.validation, evaluation.test
+    assert isinstance(train, Scores) and isinstance(validation, Scores)
+    assert isinstance(test, Scores | None)
+    return {
+        "errors": inline_svg(
             figures.error_intervals(train, validation, test),
             "errors",
             "Error rates of the splits with 95 % intervals; the figures are in the table below.",
-        )
-        charts["confusion"] = inline_svg(
+        ),
+        "confusion": inline_svg(
             confusion_matrix(judged), "confusion", f"Confusion matrix of {len(judged.classes):,} classes.", 0.85
-        )
-        charts["reliability"] = inline_svg(
+        ),
+        "reliability": inline_svg(
             figures.reliability_curve(judged, test is not None),
             "reliability",
             f"Accuracy against confidence. The expected calibration error is {judged.calibration_error:.4f}.",
             0.75,
+        ),
+    }
+
+
+def _label_charts(run: Run, judged: SeveralLabelScores, is_test: bool) -> dict[str, Markup]:
+    charts = {
+        "frequency": inline_svg(
+            labels.frequency_against_precision(judged, _train_counts(run), is_test),
+            "frequency",
+            "Average precision of each label over its number of training images; the figures are in the table below.",
+        ),
+        "together": Markup(""),
+    }
+    predictions = _if_there(lambda: run.predictions("test" if is_test else "validation"))
+    if predictions is not None:
+        shares = conditional_shares(co_occurrence(predictions.labels))
+        charts["together"] = inline_svg(
+            labels.company_matrix(shares, [entry.name for entry in judged.classes]),
+            "together",
+            f"How often each of {judged.labels:,} labels comes with each other one.",
+            0.85,
         )
     return charts
+
+
+def _map_chart(places: Places | None) -> dict[str, Markup]:
+    if places is None:
+        return {"map": Markup("")}
+    return {"map": inline_svg(scenes.split_map(places), "map", "The places of the patches of each part on a map.")}
+
+
+def _train_counts(run: Run) -> tuple[int, ...]:
+    return run.facts.data.class_counts["train"]
 
 
 def _train_rate(run: Run) -> float | None:

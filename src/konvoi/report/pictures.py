@@ -16,6 +16,7 @@ Pixels = NDArray[np.uint8]
 _NEGATIVE = np.array([0x00, 0x72, 0xB2]) / 255
 _POSITIVE = np.array([0xD5, 0x5E, 0x00]) / 255
 _VISIBLE = ("red", "green", "blue")
+TRUE_COLOUR = ("B04", "B03", "B02")
 
 
 def png_uri(pixels: Pixels) -> str:
@@ -30,11 +31,31 @@ def photograph(image: NDArray[np.uint8], bands: Bands) -> Pixels:
 
     Red, green and blue where there are bands of these names; otherwise the mean over the bands in grey.
     """
+    if bands.ground_sampling_distance:
+        return composite(image, bands, TRUE_COLOUR if set(TRUE_COLOUR) <= set(bands.names) else bands.names[:1] * 3)
     brightness = np.clip(image.astype(np.float64) * np.asarray(bands.scale).reshape(-1, 1, 1), 0, 1)
     if set(_VISIBLE) <= set(bands.names):
         chosen = brightness[[bands.names.index(name) for name in _VISIBLE]]
         return _bytes(chosen.transpose(1, 2, 0))
     return _bytes(brightness.mean(axis=0))
+
+
+def composite(image: NDArray[np.generic], bands: Bands, names: tuple[str, ...]) -> Pixels:
+    """Three bands of a patch as red, green and blue, each stretched between its own 2nd and 98th percentile.
+
+    Args:
+        image: `(C, H, W)`, as stored.
+        bands: of the image.
+        names: of the three.
+    """
+    chosen = np.asarray(image[[bands.names.index(name) for name in names]], dtype=np.float64)
+    if bands.no_data is not None:
+        chosen = np.where(chosen == bands.no_data, np.nan, chosen)
+    if not np.isfinite(chosen).any():
+        return np.zeros((*chosen.shape[1:], len(names)), dtype=np.uint8)
+    low, high = np.nanpercentile(chosen, (2, 98), axis=(1, 2), keepdims=True)
+    stretched = (chosen - low) / np.where(high > low, high - low, 1.0)
+    return _bytes(np.clip(np.nan_to_num(stretched), 0, 1).transpose(1, 2, 0))
 
 
 def weight_pictures(weights: NDArray[np.float32]) -> list[Pixels]:

@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from konvoi.models.summary import GLOBAL_POOLS
+
 MOST_PICTURES = 32
 
 
@@ -55,7 +57,7 @@ def first_layer(network: nn.Module, image_shape: tuple[int, int, int], most: int
     """The first convolution's filters, or the first dense layer's weights as pictures; None where there are none.
 
     Args:
-        network: a flat `nn.Sequential`, unchanged.
+        network: whose children follow one another, unchanged.
         image_shape: `(C, H, W)`.
         most: how many are returned.
     """
@@ -82,10 +84,11 @@ def first_layer(network: nn.Module, image_shape: tuple[int, int, int], most: int
 
 @torch.no_grad()
 def feature_maps(network: nn.Module, image: Tensor, most: int = MOST_PICTURES) -> list[FeatureMaps]:
-    """The maps of one image after each convolution block, a block ending before the next convolution.
+    """The maps of one image after each convolution block, a block ending before the next convolution;
+    of a residual network after each of its stages.
 
     Args:
-        network: a flat `nn.Sequential`, unchanged; without convolutions the list is empty.
+        network: whose children follow one another, unchanged; without convolutions the list is empty.
         image: `(1, C, H, W)`, normalised.
         most: how many maps of a block are returned.
     """
@@ -94,14 +97,17 @@ def feature_maps(network: nn.Module, image: Tensor, most: int = MOST_PICTURES) -
     values = image
     with _evaluating(network):
         for name, layer in network.named_children():
-            if isinstance(layer, nn.Conv2d):
+            convolves = any(isinstance(part, nn.Conv2d) for part in layer.modules())
+            if convolves:
                 if block:
                     found.append(_maps(block, values, most))
                 block = []
+            if isinstance(layer, GLOBAL_POOLS):
+                break
             after = layer(values)
             if after.dim() != 4:
                 break
-            if block or isinstance(layer, nn.Conv2d):
+            if block or convolves:
                 block.append(name)
             values = after
     if block:

@@ -1,4 +1,7 @@
-"""One file a format; `read_source` is the only door. Every reader returns a `Dataset` and trains nothing."""
+"""One file a format; `read_source` is the only door. Every reader returns a `Dataset` and trains nothing.
+
+Formats of patches with many bands are packed into a store first: `patch_sources` is their door.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from konvoi.data.known import KNOWN
 from konvoi.data.sources.digits import read_digits
 from konvoi.data.sources.idx import read_idx_source
 from konvoi.data.sources.image_folder import read_image_folder
-from konvoi.recipe.schema import DigitsSource, IdxSource, ImageFolderSource
+from konvoi.data.sources.rico_hdl import read_lmdb
+from konvoi.data.store import read_store
+from konvoi.recipe.schema import DigitsSource, IdxSource, ImageFolderSource, LmdbSource, SourceSection, StoreSource
 
 
-def read_source(source: DigitsSource | IdxSource | ImageFolderSource, data_dir: Path | None = None) -> Dataset:
+def read_source(source: SourceSection, data_dir: Path | None = None) -> Dataset:
     """Read all samples that a recipe's `source` section names.
 
     Args:
@@ -29,12 +34,14 @@ def read_source(source: DigitsSource | IdxSource | ImageFolderSource, data_dir: 
             return read_idx_source(source, data_dir)
         case ImageFolderSource():
             return read_image_folder(source, data_dir)
+        case StoreSource():
+            return read_store(source, data_dir)
+        case LmdbSource():
+            return read_lmdb(source, data_dir)
 
 
 def image_shape_and_classes(
-    source: DigitsSource | IdxSource | ImageFolderSource,
-    data_dir: Path | None = None,
-    classes: int | None = None,
+    source: SourceSection, data_dir: Path | None = None, classes: int | None = None
 ) -> tuple[tuple[int, int, int], int]:
     """The shape `(C, H, W)` of a source's images and its number of classes, without reading files where possible.
 
@@ -49,4 +56,4 @@ def image_shape_and_classes(
         case ImageFolderSource(channels=channels, size=size) if classes is not None:
             return (1 if channels == "grey" else 3, *size), classes
     dataset = read_source(source, data_dir)
-    return (dataset.images.shape[1], *dataset.image_size), len(dataset.class_names)
+    return dataset.image_shape, len(dataset.class_names)

@@ -44,14 +44,15 @@ def smooth_fields(
     amplitude = _amplitude(size, length, smoothness)
     noise = generator.standard_normal((number, size, size // 2 + 1, 2), dtype=np.float32)
     spectrum = noise.view(np.complex64)[..., 0] * amplitude
-    return np.fft.irfft2(spectrum, s=(size, size))
+    drawn: Field = np.fft.irfft2(spectrum, s=(size, size)).astype(np.float32, copy=False)
+    return drawn
 
 
 def as_uniform(field: Field) -> Field:
     """Standard normal values as quantiles between 0 and 1, by the logistic approximation of the normal distribution
     (Bowling et al., Journal of Industrial Engineering and Management 2 (1), 2009)."""
     cubic = 1.5976 * field + 0.07056 * field * field * field
-    uniform: Field = 1 / (1 + np.exp(-cubic))
+    uniform: Field = (1 / (1 + np.exp(-cubic))).astype(np.float32, copy=False)
     return uniform
 
 

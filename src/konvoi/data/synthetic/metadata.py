@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def write_tables(folder: Path, plan: Sequence[PlannedPatch]) -> None:
             "contains_cloud_or_shadow": pa.array([patch.flag == "cloud" for patch in chosen], pa.bool_()),
         }
         table = pa.table(columns).replace_schema_metadata({"synthetic": "true"})
-        write_aside(folder / file, lambda aside, table=table: pq.write_table(table, aside))
+        write_aside(folder / file, partial(pq.write_table, table))
 
 
 def as_text(content: dict[str, Any]) -> str:

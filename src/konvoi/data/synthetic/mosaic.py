@@ -164,8 +164,8 @@ def _mixture(generator: np.random.Generator, cover: Cover, scales: dict[str, Fie
 def _grain(generator: np.random.Generator) -> Field:
     """Noise of single pixels, slightly correlated, standard normal."""
     white = generator.standard_normal((SIZE + 1, SIZE + 1), dtype=np.float32)
-    summed: Field = (white[1:, 1:] + 0.6 * (white[:-1, 1:] + white[1:, :-1])) / np.float32(np.sqrt(1.72))
-    return summed
+    summed = (white[1:, 1:] + 0.6 * (white[:-1, 1:] + white[1:, :-1])) / np.float32(np.sqrt(1.72))
+    return summed.astype(np.float32, copy=False)
 
 
 def _cover_partly(abundance: Field, cover: str, where: NDArray[np.bool_], share: float | Field) -> None:

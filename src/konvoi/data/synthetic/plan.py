@@ -162,7 +162,8 @@ def _noise(
     smooth = smooth_fields(generator, number, _FIELD, length)[:, row, column].T
     own = generator.standard_normal(smooth.shape, dtype=np.float32)
     uniform = np.clip(as_uniform(common * smooth + np.float32(np.sqrt(1 - common**2)) * own), 1e-6, 1 - 1e-6)
-    return np.log(uniform / (1 - uniform))
+    noise: NDArray[np.float32] = np.log(uniform / (1 - uniform))
+    return noise
 
 
 def _landscapes(

@@ -56,4 +56,5 @@ def _speckle(generator: np.random.Generator) -> NDArray[np.float64]:
     looks = summed.mean(axis=0) / 4
     # The mean of 4 × 4 exponentials has 16 looks; the power brings the spread to that of LOOKS.
     spread: NDArray[np.float64] = looks ** np.sqrt(16 / LOOKS)
-    return spread / spread.mean()
+    spread /= spread.mean()
+    return spread

@@ -87,7 +87,7 @@ def _surface(generator: np.random.Generator, patch: PlannedPatch, mosaic: Mosaic
     present = abundance.reshape(len(COVERS), -1).any(axis=1)
     used = (spectra * np.exp(drawn @ tilts))[present].astype(np.float32)
     ground = abundance[present].reshape(int(present.sum()), -1)
-    reflectance = (used.T @ ground).reshape(12, SIZE, SIZE)
+    reflectance: Field = (used.T @ ground).reshape(12, SIZE, SIZE)
     wet = abundance[WET].sum(axis=0)
     dry = 1 - wet
     light = mosaic.rough * generator.standard_normal((SIZE, SIZE), dtype=np.float32)
@@ -112,7 +112,7 @@ def _snowed(generator: np.random.Generator, mosaic: Mosaic) -> Field:
     """The mixture under seasonal snow, which open ground and ice hold and forests shed."""
     depth = generator.uniform(0.1, 1.1)
     held = np.clip(depth + 0.35 * mosaic.vigour[::-1] - 0.2 * mosaic.relief, 0, 1)
-    kept = mosaic.abundance * (1 - _CATCHES_SNOW[:, None, None] * held)
+    kept: Field = mosaic.abundance * (1 - _CATCHES_SNOW[:, None, None] * held)
     kept[COVERS.index("snow")] += 1 - kept.sum(axis=0)
     return kept
 
@@ -138,7 +138,8 @@ def _sensed(generator: np.random.Generator, fine: Field, factor: int) -> NDArray
     if factor < 6:
         band = _blurred(band)
     noise = generator.standard_normal((size, size), dtype=np.float32) * (np.float32(0.0007) + np.float32(0.005) * band)
-    return np.clip(np.rint((band + noise) * 10_000), 1, 20_000).astype(np.uint16)
+    stored: NDArray[np.uint16] = np.clip(np.rint((band + noise) * 10_000), 1, 20_000).astype(np.uint16)
+    return stored
 
 
 def _blurred(fine: Field) -> Field:
@@ -146,8 +147,8 @@ def _blurred(fine: Field) -> Field:
     side, middle = np.float32(0.15), np.float32(0.7)
     padded = np.pad(fine, 1, mode="edge")
     rows = middle * padded[1:-1] + side * (padded[:-2] + padded[2:])
-    blurred: Field = middle * rows[:, 1:-1] + side * (rows[:, :-2] + rows[:, 2:])
-    return blurred
+    blurred = middle * rows[:, 1:-1] + side * (rows[:, :-2] + rows[:, 2:])
+    return blurred.astype(np.float32, copy=False)
 
 
 assert len(MATERIALS["snow"][1]) == len(ALL12), "the table of materials has one figure a band"

@@ -1,0 +1,93 @@
+"""Data sets, splits and stores."""
+
+from __future__ import annotations
+
+from konvoi.console.terminal import by, plain_table, terminal
+from konvoi.data.dataset import Dataset
+from konvoi.data.spatial_audit import SpatialFindings, findings_in_words
+from konvoi.data.split import Split
+from konvoi.data.store import Store
+
+_PROBLEMS_SHOWN = 20
+
+
+def print_data(
+    dataset: Dataset,
+    split: Split,
+    counts: dict[str, tuple[int, ...]],
+    duplicates: dict[str, int],
+    findings: SpatialFindings,
+) -> None:
+    """What a source holds, class by class and part by part."""
+    console = terminal()
+    console.print(f"{dataset.name}: {len(dataset):,} images of {by(dataset.image_shape)}, from {dataset.origin}")
+    if dataset.caution:
+        console.print(f"caution: {dataset.caution}")
+    console.print(
+        f"bands: {', '.join(dataset.bands.names)} ({', '.join(dict.fromkeys(dataset.bands.units))}; stored × "
+        f"{', '.join(f'{scale:.6g}' for scale in dict.fromkeys(dataset.bands.scale))})"
+    )
+    console.print(f"split: {split.method}")
+    console.print(f"fingerprints: data {dataset.fingerprint[:16]}, split {split.fingerprint[:16]}\n")
+    table = plain_table()
+    table.add_column("label" if dataset.several_labels else "class")
+    for part in counts:
+        table.add_column(part, justify="right")
+    for index, class_name in enumerate(dataset.class_names):
+        table.add_row(class_name, *(f"{part[index]:,}" for part in counts.values()))
+    sizes = (len(split.train), len(split.validation), len(split.test))
+    table.add_row("all samples", *(f"{size:,}" for size in sizes), style="bold")
+    console.print(table)
+    for part, number in duplicates.items():
+        console.print(f"\n{part} images that stand in train as well, pixel by pixel: {number:,}", end="")
+    console.print()
+    for sentence in (*split.left_out_in_words, *findings_in_words(findings)):
+        console.print(sentence)
+    if dataset.skipped:
+        console.print(f"\nskipped: {len(dataset.skipped)}")
+        for reason in dataset.skipped[:_PROBLEMS_SHOWN]:
+            console.print(f"  {reason}")
+
+
+def print_store(store: Store) -> None:
+    """What a store holds: its bands with their contract, its arrays, its labels, and what was not packed."""
+    console = terminal()
+    manifest, bands = store.manifest, store.bands
+    size = sum(file.bytes for file in manifest.files) / 2**20
+    console.print(f"{manifest.name}: {manifest.patches:,} patches, {size:,.1f} MiB in {len(manifest.files)} files")
+    console.print(f"from {manifest.origin}")
+    if manifest.caution:
+        console.print(f"caution: {manifest.caution}")
+    table = plain_table()
+    table.add_column("band")
+    for column in ("array", "pixels", "stored as", "scale", "units", "wavelength", "measured at"):
+        table.add_column(column, justify="right")
+    for grid in manifest.grids:
+        for name in grid.bands:
+            position = bands.names.index(name)
+            wavelength = bands.wavelength[position] if bands.wavelength else None
+            metres = bands.ground_sampling_distance[position] if bands.ground_sampling_distance else None
+            table.add_row(
+                name,
+                grid.name,
+                by(grid.size),
+                grid.dtype,
+                f"{bands.scale[position]:g}",
+                bands.units[position],
+                "–" if wavelength is None else f"{wavelength:g} nm",
+                "–" if metres is None else f"{metres:g} m",
+            )
+    console.print()
+    console.print(table)
+    counts = store.column("labels").sum(axis=0, dtype=int).tolist()
+    labels = plain_table()
+    labels.add_column("label" if manifest.several_labels else "class")
+    labels.add_column("patches", justify="right")
+    for name, count in zip(manifest.class_names, counts, strict=True):
+        labels.add_row(name, f"{count:,}")
+    console.print()
+    console.print(labels)
+    if manifest.problems:
+        console.print(f"\nnot usable: {len(manifest.problems):,}, all named in {store.folder / 'manifest.json'}")
+        for problem in manifest.problems[:_PROBLEMS_SHOWN]:
+            console.print(f"  {problem.where}: {problem.reason}")

@@ -1,0 +1,91 @@
+"""What a run reached."""
+
+from __future__ import annotations
+
+from konvoi.console.terminal import plain_table, terminal
+from konvoi.evaluation.scores import Scores
+from konvoi.evaluation.several_labels import LabelScores, SeveralLabelScores
+from konvoi.run import Run
+
+_COLUMNS = ("samples", "accuracy", "95 % interval", "macro F1", "cross-entropy", "calibration error")
+_SEVERAL_LABEL_COLUMNS = ("samples", "macro mAP", "95 % interval", "micro mAP", "macro F1", "micro F1", "macro F2")
+
+
+def print_result(run: Run, per_class: bool = False) -> None:
+    """The scores of a run, and where its report is."""
+    evaluation = run.evaluation
+    assert evaluation is not None
+    console = terminal()
+    parts = {"train": evaluation.train, "validation": evaluation.validation, "test": evaluation.test}
+    table = plain_table()
+    table.add_column("split")
+    several = isinstance(evaluation.validation, SeveralLabelScores)
+    for column in _SEVERAL_LABEL_COLUMNS if several else _COLUMNS:
+        table.add_column(column, justify="right")
+    for part, scores in parts.items():
+        if scores is not None:
+            row = _several_label_row(scores) if isinstance(scores, SeveralLabelScores) else _row(scores)
+            table.add_row(part, *row, style="bold" if part == "test" else "")
+    console.print()
+    console.print(table)
+    if per_class:
+        _print_classes(run)
+    facts = run.facts
+    reads = evaluation.test_reads
+    console.print(f"\nweights: {evaluation.weights}; {facts.parameters:,} parameters; {facts.precision}")
+    if reads == 0:
+        console.print("test split: sealed, never read")
+    else:
+        console.print(f"test split: read {'once' if reads == 1 else f'{reads} times'} (see {run.test_log})")
+    for part, number in facts.data.duplicates.items():
+        if number:
+            console.print(f"caution: {number:,} {part} images stand in train as well, pixel by pixel")
+    if facts.data.caution:
+        console.print(f"caution: {facts.data.caution}")
+    if facts.data.skipped:
+        console.print(f"skipped files: {len(facts.data.skipped):,}, named in the report")
+    console.print(f"report: {run.report_path}")
+
+
+def _row(scores: Scores) -> tuple[str, ...]:
+    return (
+        f"{scores.samples:,}",
+        f"{scores.accuracy:.2%}",
+        f"{scores.interval[0]:.2%} – {scores.interval[1]:.2%}",
+        f"{scores.macro_f1:.4f}",
+        f"{scores.cross_entropy:.4f}",
+        f"{scores.calibration_error:.4f}",
+    )
+
+
+def _several_label_row(scores: SeveralLabelScores) -> tuple[str, ...]:
+    low, high = scores.macro_map_interval
+    return (
+        f"{scores.samples:,}",
+        f"{scores.macro_map:.4f}",
+        f"{low:.4f} – {high:.4f}",
+        f"{scores.micro_map:.4f}",
+        f"{scores.macro_f1:.4f}",
+        f"{scores.micro_f1:.4f}",
+        f"{scores.macro_f2:.4f}",
+    )
+
+
+def _print_classes(run: Run) -> None:
+    evaluation = run.evaluation
+    assert evaluation is not None
+    scores = evaluation.test or evaluation.validation
+    several = isinstance(scores, SeveralLabelScores)
+    table = plain_table()
+    table.add_column("label" if several else "class")
+    for column in ("samples", *(("average precision",) if several else ()), "precision", "recall", "F1"):
+        table.add_column(column, justify="right")
+    for entry in scores.classes:
+        own = (entry.average_precision,) if isinstance(entry, LabelScores) else ()
+        figures = (*own, entry.precision, entry.recall, entry.f1)
+        table.add_row(
+            entry.name, f"{entry.samples:,}", *("–" if value is None else f"{value:.4f}" for value in figures)
+        )
+    console = terminal()
+    console.print()
+    console.print(table)
