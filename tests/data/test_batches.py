@@ -8,6 +8,7 @@ from konvoi.data.augment import Augmentation
 from konvoi.data.bands import GREY, Bands
 from konvoi.data.batches import Batches
 from konvoi.data.dataset import Dataset
+from konvoi.data.statistics import pixel_statistics
 from konvoi.recipe.schema import AugmentSection
 
 
@@ -18,7 +19,7 @@ def numbered(samples: int, side: int = 2) -> Dataset:
     return Dataset("numbered", images, np.arange(samples) % 3, ("a", "b", "c"), GREY, None, "a test")
 
 
-STORED = Bands(names=("grey",), scale=1.0, units="counts")
+STORED = Bands(names=("grey",), scale=(1.0,), units=("counts",))
 
 
 @settings(deadline=None, max_examples=60)
@@ -71,10 +72,9 @@ def test_epochs_and_seeds_shuffle_differently() -> None:
 
 def test_standard_normalisation_has_mean_zero_and_deviation_one() -> None:
     images = np.random.default_rng(0).integers(0, 256, (500, 3, 4, 4), dtype=np.uint8)
-    data = Dataset(
-        "rgb", images, np.zeros(500, np.int64), ("a", "b"), Bands(("r", "g", "b"), 1 / 255, ""), None, "a test"
-    )
-    batches = Batches(data, np.arange(500), data.bands.fitted("standard", images), 500, 0)
+    bands = Bands(("r", "g", "b"), (1 / 255,) * 3, ("",) * 3)
+    data = Dataset("rgb", images, np.zeros(500, np.int64), ("a", "b"), bands, None, "a test")
+    batches = Batches(data, np.arange(500), data.bands.fitted("standard", *pixel_statistics(images)), 500, 0)
     (batch,) = batches.epoch(0)
     torch.testing.assert_close(batch.images.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(batch.images.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-5, rtol=0)
@@ -83,7 +83,7 @@ def test_standard_normalisation_has_mean_zero_and_deviation_one() -> None:
 def test_statistics_are_those_of_numpy_and_a_constant_channel_divides_by_one() -> None:
     images = np.random.default_rng(0).integers(0, 17, (50, 2, 3, 3), dtype=np.uint8)
     images[:, 1] = 5
-    bands = Bands(("a", "b"), 1 / 16, "").fitted("standard", images)
+    bands = Bands(("a", "b"), (1 / 16,) * 2, ("",) * 2).fitted("standard", *pixel_statistics(images))
     np.testing.assert_allclose(bands.mean, images.mean((0, 2, 3)) / 16)
     np.testing.assert_allclose(bands.deviation, images.std((0, 2, 3)) / 16, atol=1e-9)
     gain, offset = bands.gain_and_offset

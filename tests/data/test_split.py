@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from konvoi.data.audit import class_counts, duplicate_counts
 from konvoi.data.bands import GREY
 from konvoi.data.dataset import Dataset
-from konvoi.data.sources.digits import read_digits
 from konvoi.data.seal import logged_openings
+from konvoi.data.sources.digits import read_digits
 from konvoi.data.split import make_split
 from konvoi.errors import DataError
 from konvoi.recipe.schema import SplitSection

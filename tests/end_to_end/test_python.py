@@ -9,7 +9,7 @@ import pytest
 
 import konvoi
 from konvoi.data.sources.digits import read_digits
-from konvoi.evaluation.inference import predict_probabilities
+from konvoi.evaluation.inference import predict_logits, softmax
 from konvoi.training.display import Silence
 
 
@@ -35,15 +35,17 @@ def test_a_run_tells_its_scores(run: konvoi.Run) -> None:
 
 def test_the_network_gives_the_stored_predictions_again(run: konvoi.Run) -> None:
     stored = run.predictions("test")
-    again = predict_probabilities(run.network(), read_digits().images, run.bands, stored.positions)
+    again = softmax(predict_logits(run.network(), read_digits().images, run.bands, stored.positions))
     np.testing.assert_allclose(again, stored.probabilities, atol=1e-6)
     assert np.array_equal(read_digits().labels[stored.positions], stored.labels)
 
 
 def test_probabilities_do_not_depend_on_the_batch_size(run: konvoi.Run) -> None:
     images = read_digits().images[:100]
-    whole = predict_probabilities(run.network(), images, run.bands, batch_size=100)
-    np.testing.assert_allclose(predict_probabilities(run.network(), images, run.bands, batch_size=7), whole, atol=1e-6)
+    whole = softmax(predict_logits(run.network(), images, run.bands, batch_size=100))
+    np.testing.assert_allclose(
+        softmax(predict_logits(run.network(), images, run.bands, batch_size=7)), whole, atol=1e-6
+    )
 
 
 def test_examples_are_the_most_confident_mistakes(run: konvoi.Run) -> None:

@@ -171,7 +171,7 @@ def write_fake_run(
 
 def bands_of(channels: int) -> Bands:
     names = {1: ("grey",), 3: ("red", "green", "blue")}[channels]
-    return Bands(names=names, scale=1 / 255, units="brightness, 0 to 1")
+    return Bands(names=names, scale=(1 / 255,) * len(names), units=("brightness, 0 to 1",) * len(names))
 
 
 def write_evaluation(
@@ -203,8 +203,12 @@ def write_evaluation(
             mistake_labels=judged.labels[wrong],
             mistake_probabilities=judged.probabilities[wrong],
             mistake_names=tuple(f"sample {position}" for position in wrong),
+            drawn=np.empty((0, *image_shape)),
+            drawn_labels=np.empty(0, np.int64),
+            drawn_probabilities=np.empty((0, classes), np.float32),
+            drawn_names=(),
             specimen=pictures_of(1, image_shape),
-            specimen_label=0,
+            specimen_labels=np.zeros(1, np.int64),
         )
     )
     run.write_evaluation(

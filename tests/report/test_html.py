@@ -241,7 +241,7 @@ class TestHonesty:
         text = Page(render(made.run, made.network)).text
         assert "Caution. 12 of 360 test images stand in train as well" in text
         assert "0 of 240 validation images" in text
-        assert "Caution. 7 files could not be read" in text
+        assert "Caution. 7 entries of the source could not be used" in text
         assert "broken4.png: not an image and 2 more" in text
 
     def test_no_mistakes_is_not_an_error_of_zero(self, make_run: Callable[..., FakeRun]) -> None:

@@ -79,7 +79,9 @@ class TestPictures:
         np.testing.assert_array_equal(photograph(image[:1], bands_of(1)), image[0])
 
     def test_red_green_and_blue_are_found_by_name_and_values_by_scale(self) -> None:
-        bands = Bands(names=("blue", "infrared", "red", "green"), scale=1 / 16, units="brightness, 0 to 1")
+        bands = Bands(
+            names=("blue", "infrared", "red", "green"), scale=(1 / 16,) * 4, units=("brightness, 0 to 1",) * 4
+        )
         image = np.array([16, 3, 8, 0], dtype=np.uint8).reshape(4, 1, 1)
         assert photograph(image, bands).tolist() == [[[128, 0, 255]]]
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from konvoi.experiment import Material, make_batches, make_validation, prepare
+from konvoi.experiment import Material, make_batches, make_loss, make_validation, prepare
 from konvoi.recipe import Recipe, parse_recipe
 from konvoi.training.display import Silence
 from konvoi.training.loop import Training, Validate
@@ -49,7 +49,8 @@ def make_training(tmp_path: Path):
             recipe,
             material.network,
             batches,
-            validate or make_validation(material),
+            make_loss(recipe, material),
+            validate or make_validation(recipe, material),
             Precision(recipe.compute.precision, "as the recipe says"),
             checkpoints,
             Silence(),

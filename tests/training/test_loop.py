@@ -10,6 +10,7 @@ from torch import nn
 
 from konvoi.data.batches import Batch
 from konvoi.errors import TrainingDiverged
+from konvoi.evaluation.validation import ValidationScores
 from konvoi.randomness import seed_torch
 from konvoi.training.average import AveragedNetwork
 from konvoi.training.checkpoint import kept_weights
@@ -146,7 +147,7 @@ class TestDivergence:
             training.run()
 
     def test_a_validation_loss_that_is_nan_leaves_the_checkpoint_readable(self, small_recipe, make_training) -> None:
-        scores = iter([(0.5, 0.9), (float("nan"), 0.1)])
+        scores = iter([ValidationScores(0.5, 0.9), ValidationScores(float("nan"), 0.1)])
         recipe = small_recipe("budget.checkpoint_seconds=0")
         training, _ = make_training(recipe, validate=lambda network: next(scores))
         with pytest.raises(TrainingDiverged, match="the validation loss became nan at step 24"):
@@ -158,10 +159,10 @@ class TestDivergence:
 
 class TestKeeping:
     def test_the_best_epochs_weights_are_kept(self, small_recipe, make_training, tmp_path: Path) -> None:
-        scores = iter([(0.9, 0.5), (0.3, 0.8), (0.2, 0.8), (0.1, 0.7)])
+        scores = iter([ValidationScores(*pair) for pair in ((0.9, 0.5), (0.3, 0.8), (0.2, 0.8), (0.1, 0.7))])
         weights = []
 
-        def validate(network: nn.Module) -> tuple[float, float]:
+        def validate(network: nn.Module) -> ValidationScores:
             weights.append({name: value.clone() for name, value in network.state_dict().items()})
             return next(scores)
 

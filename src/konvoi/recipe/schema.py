@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -280,7 +280,15 @@ class AsymmetricLoss(Section):
     clip: Fraction = Field(default=0.05, description="negatives' probabilities are lowered by this, to 0 at least")
 
 
-LossSection = Annotated[CrossEntropy | BinaryCrossEntropy | FocalLoss | AsymmetricLoss, Field(discriminator="kind")]
+def _cross_entropy_where_no_kind_is_said(section: object) -> object:
+    return {"kind": "cross-entropy", **section} if isinstance(section, dict) else section
+
+
+LossSection = Annotated[
+    CrossEntropy | BinaryCrossEntropy | FocalLoss | AsymmetricLoss,
+    Field(discriminator="kind"),
+    BeforeValidator(_cross_entropy_where_no_kind_is_said),
+]
 
 
 class OptimiserSection(Section):

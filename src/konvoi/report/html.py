@@ -115,7 +115,8 @@ def _score_charts(run: Run, judged: Scores | SeveralLabelScores | None) -> dict[
     if isinstance(judged, SeveralLabelScores):
         return _label_charts(run, judged, evaluation.test is not None)
     train, validation, test = evaluation.train, evaluation.validation, evaluation.test
-    assert isinstance(train, Scores) and isinstance(validation, Scores)
+    assert isinstance(train, Scores)
+    assert isinstance(validation, Scores)
     assert isinstance(test, Scores | None)
     return {
         "errors": inline_svg(
