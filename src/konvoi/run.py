@@ -55,7 +55,7 @@ class DataFacts(Record):
         fingerprint: SHA-256 of pixels, labels and class names.
         several_labels: whether a sample may have several labels.
         caution: what a reader of results must know of the data; else "".
-        left_out: samples that the split uses in no part, by reason, in words.
+        left_out: samples that the recipe excludes or the split uses in no part, by reason, in words.
         audit: what the spatial audit found, a sentence a finding.
         class_counts: samples of each class in train, validation and test.
         duplicates: images of train that stand again, pixel by pixel, in validation and in test.

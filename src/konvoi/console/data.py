@@ -41,7 +41,7 @@ def print_data(
     for part, number in duplicates.items():
         console.print(f"\n{part} images that stand in train as well, pixel by pixel: {number:,}", end="")
     console.print()
-    for sentence in (*split.left_out_in_words, *findings_in_words(findings)):
+    for sentence in (*dataset.excluded, *split.left_out_in_words, *findings_in_words(findings)):
         console.print(sentence)
     if dataset.skipped:
         console.print(f"\nskipped: {len(dataset.skipped)}")

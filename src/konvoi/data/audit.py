@@ -16,10 +16,15 @@ from konvoi.data.split import Indices, Split
 
 def class_counts(dataset: Dataset, split: Split) -> dict[str, tuple[int, ...]]:
     """Samples of each class, or with each label, in train, validation and test."""
-    return {
-        part: tuple(int(count) for count in np.bincount(dataset.labels[indices], minlength=len(dataset.class_names)))
-        for part, indices in _parts(split).items()
-    }
+    counts = {}
+    for part, indices in _parts(split).items():
+        labels = dataset.labels[indices]
+        if dataset.several_labels:
+            found = labels.sum(axis=0, dtype=np.int64)
+        else:
+            found = np.bincount(labels, minlength=len(dataset.class_names))
+        counts[part] = tuple(int(count) for count in found)
+    return counts
 
 
 def duplicate_counts(dataset: Dataset, split: Split) -> dict[str, int]:

@@ -37,6 +37,8 @@ class Dataset:
         given_left_out: positions that the files put in no part although they have parts, or None.
         origin: where the samples come from, for people (folders, files).
         skipped: files that could not be read, each with its reason; they are not among the N samples.
+        excluded: samples that the recipe leaves out or that have no label, counted, a sentence a reason; they are not
+            among the N samples either.
         sample_names: a name for each sample (a file name), or None where the files have none.
         longitude_latitude: `(N, 2)` float64 in degrees (WGS84) of the samples' centres, NaN where not known; or None.
         tiles: the tile or scene that each sample was cut from, or None.
@@ -54,6 +56,7 @@ class Dataset:
     given_validation: NDArray[np.int64] | None = None
     given_left_out: NDArray[np.int64] | None = None
     skipped: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     sample_names: Sequence[str] | None = field(default=None, repr=False)
     longitude_latitude: NDArray[np.float64] | None = field(default=None, repr=False)
     tiles: Sequence[str] | None = field(default=None, repr=False)

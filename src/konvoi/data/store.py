@@ -187,18 +187,17 @@ def read_store(source: StoreSource, data_dir: Path | None = None) -> Dataset:
     class_names = manifest.class_names
     if source.nomenclature == "bigearthnet-19":
         labels, class_names = _in_19_labels(labels, class_names, store.folder)
-    skipped = [f"{problem.where}: {problem.reason}" for problem in manifest.problems]
-    kept = np.ones(len(store), dtype=bool)
-    reasons = {"duplicate": "patches have the pixels of an earlier patch"} | {
-        flag: f"patches are flagged {flag} by the source's lists" for flag in source.exclude
-    }
-    for column, reason in reasons.items():
-        kept, left_out = kept & ~store.column(column), int((kept & store.column(column)).sum())
-        if left_out:
-            skipped.append(f"{left_out:,} {reason}")
+    # Copies are among the manifest's problems, each with the patch that it copies.
+    kept = ~np.asarray(store.column("duplicate"))
+    excluded = []
+    for flag in source.exclude:
+        flagged = kept & store.column(flag)
+        if flagged.any():
+            excluded.append(f"{int(flagged.sum()):,} patches that the source's lists flag as {flag}")
+            kept &= ~flagged
     unlabelled = kept & (labels.sum(axis=1) == 0)
     if unlabelled.any():
-        skipped.append(f"{int(unlabelled.sum()):,} patches have no label in this nomenclature")
+        excluded.append(f"{int(unlabelled.sum()):,} patches that have no label in this nomenclature")
         kept &= ~unlabelled
     rows = np.flatnonzero(kept)
     digest = hashlib.sha256(repr((manifest.fingerprint, names, source.nomenclature)).encode())
@@ -214,7 +213,8 @@ def read_store(source: StoreSource, data_dir: Path | None = None) -> Dataset:
         given_validation=given.get("validation"),
         given_left_out=given.get(""),
         origin=f"store {store.folder} ({manifest.origin})",
-        skipped=tuple(skipped),
+        skipped=tuple(f"{problem.where}: {problem.reason}" for problem in manifest.problems),
+        excluded=tuple(excluded),
         sample_names=store.column("names")[rows].tolist(),
         longitude_latitude=np.asarray(store.column("longitude_latitude")[rows]),
         tiles=store.column("tiles")[rows].tolist(),

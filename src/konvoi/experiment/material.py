@@ -134,7 +134,7 @@ def data_facts(material: Material, data_dir: Path | None) -> DataFacts:
         split_method=split.method,
         split_fingerprint=split.fingerprint,
         split_sizes={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
-        left_out=split.left_out_in_words,
+        left_out=dataset.excluded + split.left_out_in_words,
         audit=audit(dataset, split),
         class_counts=class_counts(dataset, split),
         duplicates=duplicate_counts(dataset, split),

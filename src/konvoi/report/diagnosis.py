@@ -143,7 +143,8 @@ def curves_in_words(history: Sequence[EpochRecord], planned: int) -> str:
     ran = counted(len(history), "epoch")
     if len(history) < planned:
         ran = f"{len(history):,} of {counted(planned, 'epoch')}"
-    sentence = f"Training ran for {ran}; validation accuracy was highest after epoch {best.epoch:,}."
+    measure = "accuracy" if best.validation_map is None else "macro mAP"
+    sentence = f"Training ran for {ran}; validation {measure} was highest after epoch {best.epoch:,}."
     if best.epoch == last.epoch and len(history) > 1:
         sentence += " As that is the last one, a longer training might reach more."
     return sentence

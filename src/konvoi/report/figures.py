@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -67,7 +67,11 @@ def plot(run: Run, chart: ChartName = "learning") -> Figure:
 
 @house_style()
 def learning_curves(history: Sequence[EpochRecord]) -> Figure:
-    """Loss, error rate and learning rate over the epochs, with the best epoch marked."""
+    """Loss, error rate and learning rate over the epochs, with the best epoch marked.
+
+    Where an image may have several labels, validation's macro mAP stands in place of the error rate, which says little
+    about rare labels.
+    """
     if not history:
         raise ValueError("learning curves need at least one epoch")
     figure = new_figure(_WIDTH, 430)
@@ -76,20 +80,19 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
     epochs = [record.epoch for record in history]
     best = best_epoch(history)
     losses = [record.train_loss for record in history], [record.validation_loss for record in history]
-    errors = [1 - record.train_accuracy for record in history], [1 - record.validation_accuracy for record in history]
-    for axes, (train, validation) in ((loss, losses), (error, errors)):
-        marker = "o" if len(history) <= 20 else None
-        axes.plot(epochs, train, color=TRAIN, marker=marker, markersize=3.5, label="train")
-        axes.plot(epochs, validation, color=VALIDATION, marker=marker, markersize=3.5, label="validation")
+    marker = "o" if len(history) <= 20 else None
+    for axes in (loss, error):
         axes.axvline(best.epoch, color=QUIET, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    for losses_of, colour, label in zip(losses, (TRAIN, VALIDATION), ("train", "validation"), strict=True):
+        loss.plot(epochs, losses_of, color=colour, marker=marker, markersize=3.5, label=label)
     loss.plot([best.epoch], [best.validation_loss], **_RING)
-    error.plot([best.epoch], [1 - best.validation_accuracy], **_RING)
+    if best.validation_map is None:
+        _draw_errors(error, history, marker)
+    else:
+        _draw_precision(error, history, marker)
     logarithmic = _scale(loss, [*losses[0], *losses[1]])
     loss.set_title(f"Loss (nats{', logarithmic' if logarithmic else ''})")
     loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    logarithmic = _scale(error, [*errors[0], *errors[1]])
-    error.set_title(f"Error rate{' (logarithmic)' if logarithmic else ''}")
-    error.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     loss.legend(
         loc="lower right", bbox_to_anchor=(1.015, 1.015), ncols=2, handlelength=1.4, columnspacing=1.4, borderpad=0
     )
@@ -118,6 +121,27 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
         fontsize=9.5,
     )
     return figure
+
+
+def _draw_errors(axes: Axes, history: Sequence[EpochRecord], marker: str | None) -> None:
+    epochs, best = [record.epoch for record in history], best_epoch(history)
+    errors = [1 - record.train_accuracy for record in history], [1 - record.validation_accuracy for record in history]
+    for values, colour in zip(errors, (TRAIN, VALIDATION), strict=True):
+        axes.plot(epochs, values, color=colour, marker=marker, markersize=3.5)
+    axes.plot([best.epoch], [1 - best.validation_accuracy], **_RING)
+    logarithmic = _scale(axes, [*errors[0], *errors[1]])
+    axes.set_title(f"Error rate{' (logarithmic)' if logarithmic else ''}")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+
+
+def _draw_precision(axes: Axes, history: Sequence[EpochRecord], marker: str | None) -> None:
+    epochs, best = [record.epoch for record in history], best_epoch(history)
+    precisions = [record.validation_map or 0.0 for record in history]
+    axes.plot(epochs, precisions, color=VALIDATION, marker=marker, markersize=3.5)
+    axes.plot([best.epoch], [best.validation_map or 0.0], **_RING)
+    axes.set_ylim(0, 1.02)
+    axes.set_title("Macro mAP of validation")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 @house_style()
@@ -224,7 +248,7 @@ def seconds_spent(history: Sequence[EpochRecord], evaluation: float | None) -> d
     return spent
 
 
-_RING = {
+_RING: dict[str, Any] = {
     "color": VALIDATION,
     "marker": "o",
     "markersize": 9,

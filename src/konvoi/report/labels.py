@@ -54,7 +54,14 @@ def frequency_against_precision(
     axes.set_xlabel("training images with the label (logarithmic)", loc="right")
     axes.set_title("Average precision")
     # The lowest ones are what a reader asks for by name.
-    for position in np.argsort(precisions, kind="stable")[: min(_NAMED, len(rows) // 3)]:
+    named: list[tuple[float, float]] = []
+    for position in np.argsort(precisions, kind="stable"):
+        place = (float(np.log10(counts[position])), precisions[position])
+        if len(named) == min(_NAMED, len(rows) // 3):
+            break
+        if any(abs(place[0] - other[0]) < 1.2 and abs(place[1] - other[1]) < 0.045 for other in named):
+            continue
+        named.append(place)
         crowded = counts[position] > (min(counts) * max(counts)) ** 0.5
         axes.annotate(
             shortened(rows[position][1].name, _LONGEST_NAME),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ _DRAWN_ON_MAP = {
     "test": (TEST, "^"),
 }
 _KILOMETRES_A_DEGREE = 111.195
+_CLOSE_KILOMETRES = 25.0
+_PROPORTIONS = 0.43 * 640 / (0.76 * 380)
+"""Width over height of a panel of the map."""
 
 
 @dataclass(frozen=True)
@@ -118,20 +122,31 @@ def _shown(image: NDArray[Any], bands: Bands, names: tuple[str, ...]) -> NDArray
 
 @house_style()
 def split_map(places: Places) -> Figure:
-    """Where the patches of each part lie: degrees, with a degree of longitude as long as it is there."""
+    """Where the patches of each part lie: all of them, and beside that the place where they are densest.
+
+    Degrees, with a degree of longitude as long as it is there (an equirectangular projection).
+    """
+    figure = new_figure(640, 380)
+    whole = figure.add_axes((0.075, 0.19, 0.43, 0.76))
+    close = figure.add_axes((0.565, 0.19, 0.43, 0.76))
     longitude, latitude = places.longitude_latitude[:, 0], places.longitude_latitude[:, 1]
-    west, east = _widened(float(longitude.min()), float(longitude.max()))
-    south, north = _widened(float(latitude.min()), float(latitude.max()))
-    stretch = 1 / np.cos(np.radians((south + north) / 2))
-    ratio = min(max((north - south) * stretch / (east - west), 0.45), 1.25)
-    figure = new_figure(470, 90 + 400 * ratio)
-    axes = figure.add_axes((0.1, 60 / (90 + 400 * ratio), 0.87, 400 * ratio / (90 + 400 * ratio) - 0.02))
-    axes.set_xlim(west, east)
-    axes.set_ylim(south, north)
-    axes.set_aspect(float(stretch), adjustable="datalim")
-    size = 26 if len(places.part) < 300 else 9 if len(places.part) < 5000 else 3
+    _draw_places(whole, places, _window(longitude.min(), longitude.max(), latitude.min(), latitude.max()))
+    _draw_places(close, places, _densest(places))
+    handles, names = whole.get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="lower left", bbox_to_anchor=(0.065, 0.0), ncols=4, columnspacing=1.4, handletextpad=0.3,
+        borderpad=0, markerscale=2.6,
+    )  # fmt: skip
+    return figure
+
+
+def _draw_places(axes: Axes, places: Places, window: tuple[float, float, float, float]) -> None:
+    west, east, south, north = window
+    longitude, latitude = places.longitude_latitude[:, 0], places.longitude_latitude[:, 1]
+    inside = (longitude >= west) & (longitude <= east) & (latitude >= south) & (latitude <= north)
+    size = 30 if inside.sum() < 150 else 14 if inside.sum() < 800 else 5
     for number, (name, (colour, marker)) in enumerate(_ordered(places).items()):
-        chosen = places.part == name
+        chosen = (places.part == name) & inside
         axes.scatter(
             longitude[chosen],
             latitude[chosen],
@@ -140,32 +155,40 @@ def split_map(places: Places) -> Figure:
             color=colour,
             alpha=0.75,
             linewidth=0,
-            label=f"{name} ({chosen.sum():,})",
+            label=f"{name} ({(places.part == name).sum():,})",
             zorder=2 + number,
             rasterized=len(places.part) > 1500,
         )
+    axes.set_xlim(west, east)
+    axes.set_ylim(south, north)
     axes.grid(visible=True, axis="both")
-    axes.xaxis.set_major_locator(MaxNLocator(6, min_n_ticks=2))
-    axes.yaxis.set_major_locator(MaxNLocator(6, min_n_ticks=2))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}° {'E' if value >= 0 else 'W'}"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}° {'N' if value >= 0 else 'S'}"))
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.085, 0.0), ncols=4, columnspacing=1.2,
-        handletextpad=0.3, borderpad=0, markerscale=max(1.0, (20 / size) ** 0.5),
-    )  # fmt: skip
-    _scale_bar(figure, axes, (west, east), (south, north))
-    return figure
-
-
-def _scale_bar(figure: Figure, axes: Any, across: tuple[float, float], up: tuple[float, float]) -> None:
-    figure.canvas.draw()
-    (west, east), (south, north) = axes.get_xlim(), axes.get_ylim()
-    kilometre = 1 / (_KILOMETRES_A_DEGREE * np.cos(np.radians((up[0] + up[1]) / 2)))
-    wanted = (east - west) / kilometre / 5
-    length = max(step for step in _round_lengths() if step <= max(wanted, 0.01))
-    right, base = east - 0.04 * (east - west), south + 0.05 * (north - south)
+    for axis, (plus, minus) in ((axes.xaxis, ("E", "W")), (axes.yaxis, ("N", "S"))):
+        axis.set_major_locator(MaxNLocator(4, min_n_ticks=2))
+        axis.set_major_formatter(
+            FuncFormatter(lambda value, _, plus=plus, minus=minus: f"{abs(value):g}° {plus if value >= 0 else minus}")
+        )
+    kilometre = 1 / (_KILOMETRES_A_DEGREE * np.cos(np.radians((south + north) / 2)))
+    length = max(step for step in _round_lengths() if step <= (east - west) / kilometre / 4)
+    right, base = east - 0.04 * (east - west), south + 0.04 * (north - south)
     axes.plot([right - length * kilometre, right], [base, base], color=INK, linewidth=1.6, zorder=9)
     axes.text(right, base + 0.02 * (north - south), f"{length:g} km", ha="right", va="bottom", fontsize=8.5, color=INK)
+
+
+def _window(west: float, east: float, south: float, north: float) -> tuple[float, float, float, float]:
+    """The panel's limits around these, with a margin, in its own proportions."""
+    shrink = np.cos(np.radians((south + north) / 2))
+    height = max(1.08 * (north - south), 1.08 * (east - west) * shrink / _PROPORTIONS, 0.02)
+    width = height * _PROPORTIONS / shrink
+    across, up = (west + east) / 2, (south + north) / 2
+    return across - width / 2, across + width / 2, up - height / 2, up + height / 2
+
+
+def _densest(places: Places) -> tuple[float, float, float, float]:
+    """A window of about 25 km around the cell of 0.1° that has most patches."""
+    cells, counts = np.unique(np.floor(places.longitude_latitude * 10), axis=0, return_counts=True)
+    longitude, latitude = (cells[int(counts.argmax())] + 0.5) / 10
+    half = _CLOSE_KILOMETRES / 2 / _KILOMETRES_A_DEGREE
+    return _window(longitude, longitude, latitude - half, latitude + half)
 
 
 def _round_lengths() -> list[float]:
@@ -174,8 +197,3 @@ def _round_lengths() -> list[float]:
 
 def _ordered(places: Places) -> Mapping[str, tuple[str, str]]:
     return {name: look for name, look in _DRAWN_ON_MAP.items() if (places.part == name).any()}
-
-
-def _widened(low: float, high: float) -> tuple[float, float]:
-    margin = max(0.04 * (high - low), 0.02)
-    return low - margin, high + margin

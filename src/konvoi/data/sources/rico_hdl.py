@@ -85,11 +85,11 @@ def read_lmdb(source: LmdbSource, data_dir: Path | None = None) -> Dataset:
     names = sorted(set(keys) & set(labels_of))
     if not names:
         raise DataError(f"None of the {len(keys):,} patches of {folder} stands in its table of labels.")
-    skipped = []
+    excluded = []
     if len(names) < len(keys):
-        skipped.append(f"{len(keys) - len(names):,} patches of {folder} stand in no row of the table of labels")
+        excluded.append(f"{len(keys) - len(names):,} patches of {folder} stand in no row of the table of labels")
     if len(names) < len(labels_of):
-        skipped.append(f"{len(labels_of) - len(names):,} rows of the table of labels name no patch of {folder}")
+        excluded.append(f"{len(labels_of) - len(names):,} rows of the table of labels name no patch of {folder}")
     bands = _contract(tuple(first)).chosen(band_names(source.bands, _contract(tuple(first))))
     grids: dict[tuple[tuple[int, ...], str], list[str]] = {}
     for band in bands.names:
@@ -119,7 +119,7 @@ def read_lmdb(source: LmdbSource, data_dir: Path | None = None) -> Dataset:
         given_validation=np.flatnonzero(part_of == "validation") if "validation" in part_of and has_parts else None,
         given_left_out=np.flatnonzero(part_of == "") if has_parts and "" in part_of else None,
         origin=f"LMDB {folder}",
-        skipped=tuple(skipped),
+        excluded=tuple(excluded),
         sample_names=names,
         known_fingerprint=_fingerprint(environment, names),
     )
