@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from konvoi.cli.options import DataDirOption, RecipeArgument, SetOption
-
-if TYPE_CHECKING:
-    from konvoi.data.patches import PatchSource
 
 data_app = typer.Typer(help="Get, generate, pack, describe and split data sets.", no_args_is_help=True)
 
@@ -102,7 +99,6 @@ def data_pack(
             unreadable=unreadable.value,
             workers=workers or _cores(),
             shard_size=shard_size or SHARD_SIZE,
-            caution=_caution(source, patches),
             progress=progress,
         )
     print_store(store)
@@ -178,11 +174,3 @@ def _cores() -> int:
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _caution(folder: Path, source: PatchSource) -> str:
-    from konvoi.data.synthetic import is_synthetic
-
-    if is_synthetic(folder):
-        return f"The patches of {source.name} are synthetic: made by Konvoi, seen by no satellite."
-    return ""

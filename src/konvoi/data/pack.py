@@ -47,7 +47,6 @@ def pack(
     unreadable: Literal["refuse", "skip"] = "refuse",
     workers: int = 1,
     shard_size: int = SHARD_SIZE,
-    caution: str = "",
     progress: Progress | None = None,
 ) -> Store:
     """Write a store, or go on with one whose packing was stopped.
@@ -60,7 +59,6 @@ def pack(
             the manifest, or the error, names and counts them.
         workers: processes that read.
         shard_size: patches a shard; memory while packing does not depend on it.
-        caution: what a reader of results must know of these data.
         progress: is told of every few patches.
 
     Raises:
@@ -89,7 +87,7 @@ def pack(
             done += len(chosen)
             if progress is not None:
                 progress(done, len(names))
-    return _finish(source, folder, len(starts), unreadable, caution)
+    return _finish(source, folder, len(starts), unreadable)
 
 
 # ---- one shard ---------------------------------------------------------------------------------------------------
@@ -166,9 +164,7 @@ def _write_table(folder: Path, number: int, rows: list[Row]) -> None:
     write_aside(_shard_table(folder, number), write)
 
 
-def _finish(
-    source: PatchSource, folder: Path, shards: int, unreadable: Literal["refuse", "skip"], caution: str
-) -> Store:
+def _finish(source: PatchSource, folder: Path, shards: int, unreadable: Literal["refuse", "skip"]) -> Store:
     """Join the tables, find copies, and write the manifest."""
     records = [json.loads(_shard_record(folder, number).read_text(encoding="utf-8")) for number in range(shards)]
     tables = [dict(np.load(_shard_table(folder, number), allow_pickle=False)) for number in range(shards)]
@@ -201,7 +197,7 @@ def _finish(
         name=source.name,
         kind=source.kind,
         origin=source.origin,
-        caution=caution,
+        caution=source.caution,
         several_labels=source.several_labels,
         class_names=source.class_names,
         bands=source.bands.to_json(),

@@ -98,6 +98,7 @@ class PatchSource(Protocol):
         parts: "train", "validation" or "test" by patch name, for those that the source's own lists name.
         flags: for example ("snow",) by patch name.
         problems: found while listing.
+        caution: what a reader of results must know of these data, for example that they are synthetic; else "".
     """
 
     @property
@@ -122,6 +123,8 @@ class PatchSource(Protocol):
     def flags(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102
     @property
     def problems(self) -> Sequence[Problem]: ...  # noqa: D102
+    @property
+    def caution(self) -> str: ...  # noqa: D102
 
     def read(self, name: str) -> Patch:
         """All pixels and labels of one patch.

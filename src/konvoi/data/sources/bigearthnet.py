@@ -24,6 +24,7 @@ from konvoi.data.patches import Grid, Patch, PatchError, Place, Problem
 from konvoi.data.sensors import sentinel1, sentinel2
 from konvoi.data.sources.bigearthnet_tables import flags_and_parts, read_metadata
 from konvoi.data.sources.tiff import read_pixels, read_place
+from konvoi.data.synthetic import is_synthetic
 from konvoi.errors import DataError
 
 OPTICAL_GRIDS = (
@@ -63,6 +64,7 @@ class BigEarthNet:
     radar: Mapping[str, Path] | None = field(default=None, repr=False)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     several_labels: bool = True
+    caution: str = ""
 
     def read(self, name: str) -> Patch:
         """All bands and labels of one patch; see `PatchSource.read`."""
@@ -90,7 +92,7 @@ class BigEarthNet:
         )
 
 
-def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path | None, name: str) -> BigEarthNet:
+def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path | None) -> BigEarthNet:
     """List an archive.
 
     Args:
@@ -98,7 +100,6 @@ def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path
         version: 1 or 2.
         lists: folder of split lists, or of version 2's tables, where it is not near the patches.
         radar: folder of the Sentinel-1 patches, or None.
-        name: what the data set is called.
 
     Raises:
         DataError: nothing is there, or lists or tables are damaged.
@@ -117,6 +118,10 @@ def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path
     here = {patch: part for patch, part in parts.items() if patch in own}
     listed = f"; its lists name {len(parts):,} patches, {len(here):,} of them here" if parts else "; no lists of splits"
     grids = OPTICAL_GRIDS if radar is None else (*OPTICAL_GRIDS, RADAR_GRID)
+    name, caution = f"BigEarthNet v{version}", ""
+    if is_synthetic(folder):
+        name = f"synthetic {name}"
+        caution = f"The patches of {name} are synthetic: made by Konvoi, seen by no satellite."
     order = tuple(band for grid in OPTICAL_GRIDS for band in grid.bands)
     optical = sentinel2(order, no_data=0.0 if version == 2 else None)
     return BigEarthNet(
@@ -134,6 +139,7 @@ def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path
         version=version,
         radar=None if radar is None else _radar_folders(radar, version, radar_names),
         labels={patch: found for patch, found in labels.items() if patch in own},
+        caution=caution,
     )
 
 

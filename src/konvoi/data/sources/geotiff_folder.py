@@ -46,6 +46,7 @@ class GeotiffFolder:
     files: Mapping[str, tuple[Path, ...]] = field(repr=False)
     labels: Mapping[str, tuple[str, ...]] = field(repr=False)
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    caution: str = ""
 
     def read(self, name: str) -> Patch:
         """All bands and labels of one patch; see `PatchSource.read`."""

@@ -12,7 +12,6 @@ from konvoi.data.name_lists import read_parts
 from konvoi.data.patches import PatchSource
 from konvoi.data.sources.bigearthnet import is_optical_name, open_bigearthnet
 from konvoi.data.sources.geotiff_folder import EUROSAT_BANDS, open_geotiff_folder
-from konvoi.data.synthetic import is_synthetic
 from konvoi.errors import DataError
 
 _LOOKED_AT = 64
@@ -71,8 +70,7 @@ def _bigearthnet_2(folder: Path, options: PatchOptions) -> PatchSource:
 
 def _bigearthnet(folder: Path, version: int, options: PatchOptions) -> PatchSource:
     _refuse(options, f"bigearthnet-v{version}", "labels", "bands", "scale", "units", "no_data")
-    name = f"{'synthetic ' if is_synthetic(folder) else ''}BigEarthNet v{version}"
-    return open_bigearthnet(folder, version, options.lists, options.sentinel1, name)
+    return open_bigearthnet(folder, version, options.lists, options.sentinel1)
 
 
 def _eurosat(folder: Path, options: PatchOptions) -> PatchSource:
