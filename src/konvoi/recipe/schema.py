@@ -130,6 +130,8 @@ class SplitSection(Section):
 
     @model_validator(mode="after")
     def _fold_in_range(self) -> Self:
+        if self.folds is not None and self.blocks is not None and self.lists is None:
+            raise ValueError("folds and blocks are both given; leave one out")
         if self.folds is None and self.fold > 0:
             raise ValueError(f"fold {self.fold} needs folds, the number of parts; 5 is usual")
         if self.folds is not None and self.fold >= self.folds:
