@@ -8,8 +8,10 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 GLOBAL_POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -85,8 +87,9 @@ class NetworkSummary:
 def summarise(network: nn.Module, image_shape: tuple[int, int, int], dense_units: int = 15) -> NetworkSummary:
     """Summarise a network by sending one image without content through it.
 
-    Shapes are observed, not computed, so they hold for any module; parameters and multiply-adds follow from
-    them. Receptive fields assume the layers follow one another, as they do in an `nn.Sequential`.
+    Shapes are observed, not computed, so they hold for any layer; parameters and multiply-adds follow from them. Layers
+    stand in the order in which they run, one that is used several times as often. Where branches meet, the receptive
+    field is that of the longest path.
 
     Args:
         network: unchanged.
@@ -94,49 +97,79 @@ def summarise(network: nn.Module, image_shape: tuple[int, int, int], dense_units
         dense_units: width of the dense layer that the first convolution is compared with.
     """
     hollow = copy.deepcopy(network).to("meta").eval()
-    leaves = [(name, layer) for name, layer in hollow.named_modules() if not list(layer.children())]
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        shapes[names[layer]] = tuple(output.shape[1:])
-
-    names = {layer: name for name, layer in leaves}
-    for _, layer in leaves:
-        layer.register_forward_hook(record)
+    followed = _Followed(hollow)
     with torch.no_grad():
-        hollow(torch.empty((1, *image_shape), device="meta"))
+        followed.run(torch.empty((1, *image_shape), device="meta"))
+    return NetworkSummary(tuple(followed.layers), _compare(list(hollow.named_modules()), image_shape, dense_units))
 
-    layers = []
-    field, jump = (1, 1), (1, 1)
-    picture = True
-    for name, layer in leaves:
-        after = shapes[name]
-        if isinstance(layer, WINDOWED):
-            kernel, stride, dilation = (
-                _pair(layer.kernel_size),
-                _pair(layer.stride),
-                _pair(_dilation(layer)),
+
+@dataclass(frozen=True)
+class _Seen:
+    """A value on its way: its shape, and what one entry of it sees of the image; None once the picture is gone."""
+
+    shape: tuple[int, ...]
+    field: tuple[int, int] | None
+    jump: tuple[int, int]
+
+
+class _LayerTracer(torch.fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not list(m.children())
+
+
+class _Followed(torch.fx.Interpreter):
+    """Runs a network operation by operation and keeps beside each value what it sees of the image."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(torch.fx.GraphModule(network, _LayerTracer().trace(network)))
+        self.layers: list[LayerSummary] = []
+        self._seen: dict[torch.fx.Node, _Seen] = {}
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        """One operation, as the interpreter does it, and then the summary of its layer."""
+        value = super().run_node(n)
+        if not isinstance(value, Tensor):
+            return value
+        inputs = [self._seen[node] for node in n.all_input_nodes if node in self._seen]
+        shape = tuple(value.shape[1:])
+        if not inputs:
+            self._seen[n] = _Seen(shape, (1, 1), (1, 1))
+            return value
+        # Where branches meet, the longest path decides (Araujo et al., section on arbitrary graphs).
+        seen = max(inputs, key=lambda entry: entry.field or (0, 0))
+        if any(entry.field is None for entry in inputs) or len(shape) != 3:
+            seen = _Seen(shape, None, seen.jump)
+        layer = self.fetch_attr(str(n.target)) if n.op == "call_module" else None
+        if isinstance(layer, GLOBAL_POOLS):
+            seen = _Seen(shape, None, seen.jump)
+        elif isinstance(layer, WINDOWED) and seen.field is not None:
+            seen = _after_window(layer, seen, shape)
+        self._seen[n] = seen
+        if isinstance(layer, nn.Module):
+            self.layers.append(
+                LayerSummary(
+                    name=str(n.target),
+                    kind=type(layer).__name__,
+                    output_shape=shape,
+                    weights=_count(layer, "weight"),
+                    biases=_count(layer, "bias"),
+                    multiply_adds=_multiply_adds(layer, shape),
+                    receptive_field=seen.field,
+                )
             )
-            # r ← r + (k − 1)·d·j;  j ← j·s  (Araujo et al., "Computing receptive fields", Distill 2019, equation 2)
-            field = (
-                field[0] + (kernel[0] - 1) * dilation[0] * jump[0],
-                field[1] + (kernel[1] - 1) * dilation[1] * jump[1],
-            )
-            jump = (jump[0] * stride[0], jump[1] * stride[1])
-        elif isinstance(layer, GLOBAL_POOLS) or len(after) != 3:
-            picture = False
-        layers.append(
-            LayerSummary(
-                name=name,
-                kind=type(layer).__name__,
-                output_shape=after,
-                weights=_count(layer, "weight"),
-                biases=_count(layer, "bias"),
-                multiply_adds=_multiply_adds(layer, after),
-                receptive_field=field if picture else None,
-            )
-        )
-    return NetworkSummary(tuple(layers), _compare(leaves, image_shape, dense_units))
+        return value
+
+
+def _after_window(layer: nn.Module, before: _Seen, shape: tuple[int, ...]) -> _Seen:
+    # r ← r + (k − 1)·d·j;  j ← j·s  (Araujo et al., "Computing receptive fields", Distill 2019, equation 2)
+    assert before.field is not None
+    kernel, stride, dilation = (_pair(getattr(layer, name, 1)) for name in ("kernel_size", "stride", "dilation"))
+    field, jump = before.field, before.jump
+    return _Seen(
+        shape,
+        (field[0] + (kernel[0] - 1) * dilation[0] * jump[0], field[1] + (kernel[1] - 1) * dilation[1] * jump[1]),
+        (jump[0] * stride[0], jump[1] * stride[1]),
+    )
 
 
 def _multiply_adds(layer: nn.Module, output_shape: tuple[int, ...]) -> int:
@@ -168,10 +201,6 @@ def _compare(
 def _count(layer: nn.Module, kind: str) -> int:
     parameter = getattr(layer, kind, None)
     return parameter.numel() if isinstance(parameter, nn.Parameter) and parameter.requires_grad else 0
-
-
-def _dilation(layer: nn.Module) -> int | tuple[int, ...]:
-    return getattr(layer, "dilation", 1)
 
 
 def _pair(value: int | tuple[int, ...] | None) -> tuple[int, int]:
