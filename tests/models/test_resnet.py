@@ -18,8 +18,8 @@ PARAMETERS = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160}
 """With three bands and 1,000 classes, as torchvision's documentation states them."""
 
 RECEPTIVE_FIELDS = {18: 435, 34: 899, 50: 427, 101: 971}
-"""At the last convolution, worked by hand. ResNet-50: 7 after the first convolution (step 2), 11 after pooling
-(step 4); then 3 · 8 = 24; 8 + 3 · 16 = 56; 16 + 5 · 32 = 176; 32 + 2 · 64 = 160; together 427. (A. Araujo, W. Norris, J. Sim,
+"""At the last convolution, worked by hand. ResNet-50: 7 after the first convolution (step 2), 11 after pooling (step
+4); then 3 · 8 = 24; 8 + 3 · 16 = 56; 16 + 5 · 32 = 176; 32 + 2 · 64 = 160; together 427. (A. Araujo, W. Norris, J. Sim,
 "Computing receptive fields", Distill 2019, have 483 where each stage's stride stands in its last block.)"""
 
 
