@@ -6,6 +6,7 @@ store's memory maps; a batch is gathered from there, sent, and brought to one gr
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -78,11 +79,11 @@ def read_batches(images: Images, source: Reader, batches: Sequence[NDArray[np.in
             yield source.assemble(source.fetch(positions))
         return
     with ThreadPoolExecutor(1, thread_name_prefix="konvoi-fetch") as thread:
-        ahead = thread.submit(source.fetch, batches[0]) if batches else None
-        for following in [*batches[1:], None]:
-            assert ahead is not None
-            fetched = ahead.result()
-            ahead = thread.submit(source.fetch, following) if following is not None else None
+        # One batch is read while the one before it is worked on; where none is left, none is read.
+        ahead = deque(thread.submit(source.fetch, positions) for positions in batches[:1])
+        for number in range(len(batches)):
+            fetched = ahead.popleft().result()
+            ahead.extend(thread.submit(source.fetch, positions) for positions in batches[number + 1 : number + 2])
             yield source.assemble(fetched)
 
 

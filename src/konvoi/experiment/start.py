@@ -22,6 +22,9 @@ def pretraining_recipe(recipe: Recipe) -> Recipe:
     own = {
         name: value for name in type(recipe.pretraining).model_fields if (value := getattr(recipe.pretraining, name))
     }
+    if "input" not in own and "pretrained" not in own and recipe.input.normalise == "weights":
+        # The weights that are meant are those which this training makes.
+        own["input"] = recipe.input.model_copy(update={"normalise": "standard"})
     about = f"Pretraining of {recipe.name}"
     return Recipe.model_validate(
         recipe.model_copy(

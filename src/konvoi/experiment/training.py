@@ -71,6 +71,8 @@ def train(
     material = prepare(recipe, data_path, _contract(recipe, data_path))
     device = choose_device(recipe.compute.device)
     precision = choose_precision(recipe.compute.precision, device)
+    # Before the run folder is made, because weights may not fit.
+    start = start_from_pretrained(material.network, recipe.pretrained, material.bands) if recipe.pretrained else ""
     run = _new_run(recipe, None if run_dir is None else Path(run_dir), material.network)
     run.write_recipe(recipe)
     run.write_facts(
@@ -85,12 +87,14 @@ def train(
             device=device.type,
             parameters=sum(parameter.numel() for parameter in material.network.parameters()),
             seal_test=not evaluate_test,
+            start=start,
         )
     )
     places = places_of(material)
     if places is not None:
         run.write_places(places)
-    _start(recipe, run, material, display)
+    if recipe.pretraining is not None:
+        _start_from_pretraining(recipe, run, material, display)
     return _run_to_the_end(_training(recipe, material, run, device, display), run, material)
 
 
@@ -111,7 +115,10 @@ def resume(
     display = display or ConsoleDisplay()
     material = prepare_again(run, data_dir)
     device = choose_device(run.recipe.compute.device)
-    _start(run.recipe, run, material, display, data_dir)
+    if run.recipe.pretrained is not None:
+        start_from_pretrained(material.network, run.recipe.pretrained, material.bands)
+    elif run.recipe.pretraining is not None:
+        _start_from_pretraining(run.recipe, run, material, display, data_dir)
     training = _training(run.recipe, material, run, device, display)
     if run.last_checkpoint.exists():
         training.restore()
@@ -136,15 +143,12 @@ def _contract(recipe: Recipe, data_dir: Path | None) -> Bands | None:
     return contract_of(recipe.pretrained) if recipe.pretrained else None
 
 
-def _start(recipe: Recipe, run: Run, material: Material, display: Display, data_dir: str | Path | None = None) -> None:
-    """Give the network its first weights; a pretraining that was stopped goes on."""
-    if recipe.pretrained is not None:
-        words = start_from_pretrained(material.network, recipe.pretrained, material.bands)
-    elif recipe.pretraining is not None:
-        _pretrain(recipe, run, display, data_dir)
-        words = start_from_pretrained(material.network, Pretrained(weights=str(run.pretraining)), material.bands)
-    else:
-        return
+def _start_from_pretraining(
+    recipe: Recipe, run: Run, material: Material, display: Display, data_dir: str | Path | None = None
+) -> None:
+    """Run the recipe's own pretraining, or the rest of it, and give the network what it learned."""
+    _pretrain(recipe, run, display, data_dir)
+    words = start_from_pretrained(material.network, Pretrained(weights=str(run.pretraining)), material.bands)
     run.write_facts(run.facts.model_copy(update={"start": words}))
 
 
