@@ -16,6 +16,7 @@ LAYERS = [
     {"run"},
     {"predict", "report"},
     {"experiment"},
+    {"studies"},
     {"console"},
     {"cli"},
     {"__main__"},

@@ -11,6 +11,7 @@ import typer
 from konvoi.cli.data import data_app
 from konvoi.cli.options import DataDirOption, RunArgument, SetOption
 from konvoi.cli.recipes import recipes_app
+from konvoi.cli.study import study_app
 
 if TYPE_CHECKING:
     from konvoi.run import Run
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(recipes_app, name="recipes")
+app.add_typer(study_app, name="study")
 
 
 class TableFormat(StrEnum):

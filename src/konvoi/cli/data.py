@@ -166,7 +166,7 @@ def data_split(
 
     loaded = load_recipe(recipe, overrides or ())
     dataset = read_source(loaded.source, data_dir)
-    for path in write_split(dataset, make_split(dataset, loaded.split), loaded.split.seed, folder):
+    for path in write_split(dataset, make_split(dataset, loaded.split), loaded.split.labelled_seed, folder):
         typer.echo(str(path))
 
 

@@ -36,7 +36,7 @@ def print_data(
     for index, class_name in enumerate(dataset.class_names):
         table.add_row(class_name, *(f"{part[index]:,}" for part in counts.values()))
     sizes = (len(split.train), len(split.validation), len(split.test))
-    table.add_row("all samples", *(f"{size:,}" for size in sizes), style="bold")
+    table.add_row("all", *(f"{size:,}" for size in sizes), style="bold")
     console.print(table)
     for part, number in duplicates.items():
         console.print(f"\n{part} images that stand in train as well, pixel by pixel: {number:,}", end="")

@@ -78,7 +78,7 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
     else:
         train, validation, test, method = _by_parts_or_shares(dataset, settings, source, left_out)
     if settings.labelled < 1:
-        order = nested_order(dataset.labels[train], settings.seed)
+        order = nested_order(dataset.labels[train], settings.labelled_seed)
         kept = train[np.sort(order[: max(1, round(settings.labelled * len(train)))])]
         left_out["of the training split, whose labels are not used"] = np.setdiff1d(train, kept)
         train = kept

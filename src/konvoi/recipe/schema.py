@@ -127,6 +127,7 @@ class SplitSection(Section):
     labelled: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         default=1.0, description="share of the training split whose labels are used; smaller shares lie inside larger"
     )
+    labelled_seed: int = Field(default=0, description="of the order from which `labelled` takes the first ones")
 
     @model_validator(mode="after")
     def _fold_in_range(self) -> Self:

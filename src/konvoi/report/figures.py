@@ -126,8 +126,8 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
 def _draw_errors(axes: Axes, history: Sequence[EpochRecord], marker: str | None) -> None:
     epochs, best = [record.epoch for record in history], best_epoch(history)
     errors = [1 - record.train_accuracy for record in history], [1 - record.validation_accuracy for record in history]
-    for values, colour in zip(errors, (TRAIN, VALIDATION), strict=True):
-        axes.plot(epochs, values, color=colour, marker=marker, markersize=3.5)
+    for values, colour, label in zip(errors, (TRAIN, VALIDATION), ("train", "validation"), strict=True):
+        axes.plot(epochs, values, color=colour, marker=marker, markersize=3.5, label=label)
     axes.plot([best.epoch], [1 - best.validation_accuracy], **_RING)
     logarithmic = _scale(axes, [*errors[0], *errors[1]])
     axes.set_title(f"Error rate{' (logarithmic)' if logarithmic else ''}")
@@ -137,7 +137,7 @@ def _draw_errors(axes: Axes, history: Sequence[EpochRecord], marker: str | None)
 def _draw_precision(axes: Axes, history: Sequence[EpochRecord], marker: str | None) -> None:
     epochs, best = [record.epoch for record in history], best_epoch(history)
     precisions = [record.validation_map or 0.0 for record in history]
-    axes.plot(epochs, precisions, color=VALIDATION, marker=marker, markersize=3.5)
+    axes.plot(epochs, precisions, color=VALIDATION, marker=marker, markersize=3.5, label="validation")
     axes.plot([best.epoch], [best.validation_map or 0.0], **_RING)
     axes.set_ylim(0, 1.02)
     axes.set_title("Macro mAP of validation")
