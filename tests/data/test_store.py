@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from konvoi.data.enlarge import enlarge_bilinearly
 from konvoi.data.nomenclature import LABELS_19
 from konvoi.data.pack import pack
 from konvoi.data.patches import PatchSource
@@ -203,8 +204,17 @@ class TestReading:
                 grid = next(grid for grid in source.grids if name in grid.bands)
                 native = torch.from_numpy(patch.arrays[grid.name][grid.bands.index(name)].astype(np.float32))
                 expected = torch.nn.functional.interpolate(native[None, None], (120, 120), mode="bilinear")[0, 0]
-                np.testing.assert_allclose(image[channel], expected.numpy(), rtol=1e-6)
+                # Two roundings in another order.
+                np.testing.assert_allclose(image[channel], expected.numpy(), rtol=1e-6, atol=2e-3)
         np.testing.assert_array_equal(images[1], images[np.array([1])][0])
+
+    @pytest.mark.parametrize("factors", [(2, 2), (6, 6), (3, 2), (1, 4), (5, 1)])
+    def test_enlarging_is_what_torch_does(self, factors: tuple[int, int]) -> None:
+        values = torch.rand((3, 2, 7, 9), generator=torch.Generator().manual_seed(0))
+        target = torch.empty((3, 5, 7 * factors[0], 9 * factors[1]))
+        enlarge_bilinearly(values, target[:, 1:3])
+        expected = torch.nn.functional.interpolate(values, scale_factor=factors, mode="bilinear", align_corners=False)
+        torch.testing.assert_close(target[:, 1:3], expected, rtol=1e-6, atol=1e-6)
 
     def test_pixels_without_data_are_filled_before_they_are_enlarged(self, store: Store) -> None:
         images = store.arrays(("B02", "B05"), np.arange(3))

@@ -5,7 +5,7 @@ How the arrays came to the disk is in `data.pack`; what else a store holds is in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from konvoi.data.enlarge import enlarge_bilinearly
 from konvoi.data.statistics import Moments
 
 Stored = NDArray[np.generic]
+
+_PATCHES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -116,19 +119,18 @@ class PatchArrays:
             resample: `bilinear` (pixels are areas, whose values stand at their centres) or `nearest`.
         """
         height, width = self.shape[2:]
-        images: Tensor | None = None
-        for grid, batch in zip(self._grids, gathered, strict=True):
-            values = self._without_gaps(batch.to(device, non_blocking=True), grid.channels)
-            if values.shape[2:] != (height, width):
-                values = torch.nn.functional.interpolate(
-                    values, (height, width), mode=resample, align_corners=False if resample == "bilinear" else None
-                )
-            if len(self._grids) == 1 and grid.channels == tuple(range(len(grid.channels))):
-                return values
-            if images is None:
-                images = torch.empty((len(values), self.shape[1], height, width), device=device)
-            images[:, list(grid.channels)] = values
-        assert images is not None
+        if len(self._grids) == 1 and self._grids[0].channels == tuple(range(self.shape[1])):
+            return self._without_gaps(gathered[0].to(device, non_blocking=True), self._grids[0].channels)
+        images = torch.empty((len(gathered[0]), self.shape[1], height, width), device=device)
+        # On a CPU a few patches at a time, whose intermediate values then stay in its cache.
+        step = _PATCHES_AT_ONCE if device.type == "cpu" else len(images)
+        for start in range(0, len(images), step):
+            for grid, batch in zip(self._grids, gathered, strict=True):
+                stored = batch[start : start + step].to(device, non_blocking=True)
+                values = self._without_gaps(stored, grid.channels)
+                for first, last in runs(grid.channels):
+                    target = images[start : start + step, grid.channels[first] : grid.channels[last] + 1]
+                    _bring_to(values[:, first : last + 1], target, resample)
         return images
 
     def _without_gaps(self, stored: Tensor, channels: tuple[int, ...]) -> Tensor:
@@ -140,6 +142,27 @@ class PatchArrays:
             gaps |= values == self._no_data
         fill = torch.tensor([self._fill[channel] for channel in channels], device=values.device).view(1, -1, 1, 1)
         return torch.where(gaps, fill, values)
+
+
+def runs(positions: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First and last index of each run of neighbours: of (1, 2, 3, 7) that is (0, 2) and (3, 3)."""
+    start = 0
+    for end in range(len(positions)):
+        if end + 1 == len(positions) or positions[end + 1] != positions[end] + 1:
+            yield start, end
+            start = end + 1
+
+
+def _bring_to(values: Tensor, target: Tensor, resample: str) -> None:
+    height, width = target.shape[2:]
+    whole = height % values.shape[2] == 0 and width % values.shape[3] == 0
+    if values.shape == target.shape:
+        target.copy_(values)
+    elif resample == "bilinear" and whole and values.device.type == "cpu":
+        enlarge_bilinearly(values, target)
+    else:
+        corners = False if resample == "bilinear" else None
+        target.copy_(torch.nn.functional.interpolate(values, (height, width), mode=resample, align_corners=corners))
 
 
 def _torch_type(dtype: np.dtype[np.generic]) -> torch.dtype:

@@ -12,7 +12,7 @@ Writing is in `data.pack`; gathering batches is in `data.patch_arrays`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from konvoi.data.bands import Bands
 from konvoi.data.dataset import Dataset, Labels
 from konvoi.data.nomenclature import LABELS_19, LABELS_19_OF_43
-from konvoi.data.patch_arrays import GridArrays, PatchArrays
+from konvoi.data.patch_arrays import GridArrays, PatchArrays, runs
 from konvoi.data.patches import PARTS
 from konvoi.data.sensors import band_names
 from konvoi.errors import DataError
@@ -141,9 +141,11 @@ class Store:
         grids = []
         for grid in self.manifest.grids:
             shards = self.shards(grid.name)
-            for first, last in _runs([position for position, band in enumerate(grid.bands) if band in names]):
-                channels = tuple(names.index(band) for band in grid.bands[first : last + 1])
-                grids.append(GridArrays(tuple(shard[:, first : last + 1] for shard in shards), channels))
+            wanted = [position for position, band in enumerate(grid.bands) if band in names]
+            for first, last in runs(wanted):
+                rows_of_run = slice(wanted[first], wanted[last] + 1)
+                channels = tuple(names.index(band) for band in grid.bands[rows_of_run])
+                grids.append(GridArrays(tuple(shard[:, rows_of_run] for shard in shards), channels))
         order = [self.bands.names.index(name) for name in names]
         moments = np.asarray(self.column("moments")[rows])[:, order]
         return PatchArrays(grids, rows, moments, no_data=self.bands.no_data)
@@ -241,15 +243,6 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, in bounded memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _runs(positions: list[int]) -> Iterator[tuple[int, int]]:
-    """Runs of neighbours in a sorted list: first and last of each."""
-    start = 0
-    for end in range(len(positions)):
-        if end + 1 == len(positions) or positions[end + 1] != positions[end] + 1:
-            yield positions[start], positions[end]
-            start = end + 1
 
 
 def _in_19_labels(
