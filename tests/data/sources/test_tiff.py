@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,58 @@ def test_a_truncated_file_is_named(tmp_path: Path, kept: int) -> None:
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(PatchError, match=r"image\.tif is truncated or no TIFF file"):
         read_pixels(path, (3, 40, 50), "uint16")
+
+
+def set_tag(path: Path, tag: int, value: int) -> None:
+    """Another value, or place of values, for a tag of the first directory."""
+    content = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, start)
+    for entry in range(start + 2, start + 2 + 12 * entries, 12):
+        if struct.unpack_from("<H", content, entry)[0] == tag:
+            struct.pack_into("<I", content, entry + 8, value)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("side", [8, 120])
+def test_strips_that_were_never_written_are_not_read_from_the_files_beginning(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "sparse.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=side, width=side, dtype="uint16", SPARSE_OK=True, nodata=7
+    ):
+        pass
+    np.testing.assert_array_equal(read_pixels(path, (1, side, side), "uint16"), np.full((1, side, side), 7))
+
+
+def test_strips_that_hold_less_than_the_image_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "image.tif", values_of("uint16"))
+    set_tag(path, 257, 41)
+    with pytest.raises(PatchError, match=r"image\.tif is truncated"):
+        read_pixels(path, (3, 41, 50), "uint16")
+
+
+def test_a_place_that_stands_outside_the_file_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "image.tif", values_of("uint16"))
+    set_tag(path, 33550, 10**8)
+    with pytest.raises(PatchError, match=r"image\.tif does not say where it lies"):
+        read_place(path)
+
+
+def test_whatever_bytes_are_damaged_the_file_is_read_or_named(tmp_path: Path) -> None:
+    good = write(tmp_path / "image.tif", values_of("uint16")).read_bytes()
+    damaged, rng, messages = tmp_path / "damaged.tif", np.random.default_rng(0), []
+    for _ in range(500):
+        content = bytearray(good)
+        for place in rng.integers(0, 450, 3):  # header, directory and the values of its tags
+            content[place] = rng.integers(0, 256)
+        damaged.write_bytes(content)
+        for read in (lambda: read_pixels(damaged, (3, 40, 50), "uint16"), lambda: read_place(damaged)):
+            try:
+                read()
+            except PatchError as error:
+                messages.append(str(error))
+    assert len(messages) > 100
+    assert all("damaged.tif" in message for message in messages)
 
 
 def test_another_shape_or_type_is_said_with_both_sides(tmp_path: Path) -> None:

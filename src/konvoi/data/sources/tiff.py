@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ _LITTLE_CLASSIC = b"II*\0"
 _FORMATS = {1: "B", 2: "s", 3: "H", 4: "I", 12: "d"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 12: 8}
 _KINDS = {(1, 8): "u1", (1, 16): "<u2", (1, 32): "<u4", (2, 16): "<i2", (2, 32): "<i4", (3, 32): "<f4", (3, 64): "<f8"}
+
+_DAMAGE = (struct.error, KeyError, IndexError, TypeError, ValueError, OverflowError)
+"""What damaged bytes lead to, wherever they stand: offsets out of the file, lacking tags, tags of another type."""
 
 _Directory = dict[int, tuple[int, int, bytes]]
 """By tag: type, number of values, and the four bytes that are the value or say where it stands."""
@@ -64,15 +68,11 @@ def read_pixels(path: Path, shape: tuple[int, int, int], dtype: DTypeLike) -> ND
         raise PatchError(f"{path} cannot be read: {error.strerror}.") from error
     try:
         pixels = _plain_pixels(content)
-    except (struct.error, KeyError, IndexError) as error:
+    except _DAMAGE as error:
         raise PatchError(f"{path} is truncated or no TIFF file: it has {len(content):,} bytes.") from error
     if pixels is None:
-        pixels = _pixels_by_rasterio(path)
-    if pixels.shape != shape or pixels.dtype != np.dtype(dtype):
-        raise PatchError(
-            f"{path} has {_by(pixels.shape)} values of {pixels.dtype}; expected are {_by(shape)} of {np.dtype(dtype)} "
-            "(bands × height × width)."
-        )
+        return _pixels_by_rasterio(path, shape, np.dtype(dtype))
+    _require(path, pixels.shape, pixels.dtype, shape, np.dtype(dtype))
     return pixels
 
 
@@ -84,25 +84,13 @@ def read_place(path: Path) -> Place | None:
     """
     try:
         content = path.read_bytes()
-        directory = _directory(content)
-    except (OSError, struct.error) as error:
-        raise PatchError(f"{path} cannot be read: {error}.") from error
-    if directory is None or 34264 in directory:
-        return _place_by_rasterio(path)
-    if 33550 not in directory or 33922 not in directory or 34735 not in directory:
-        return None
-    across, down = _values(content, directory, 33550)[:2]
-    column, row, _, x, y = _values(content, directory, 33922)[:5]
-    keys = _values(content, directory, 34735)
-    entries = {keys[first]: keys[first : first + 4] for first in range(4, len(keys), 4)}
-    code = entries.get(3072) or entries.get(2048)
-    if code is None or code[1] != 0 or code[3] == 32767:
-        return _place_by_rasterio(path)
-    # Where key 1025 is 2, the tie point is a pixel's centre and not its corner.
-    half = 0.5 if entries.get(1025, (0, 0, 0, 1))[3] == 2 else 0.0
-    height, width = _values(content, directory, 257)[0], _values(content, directory, 256)[0]
-    left, top = x - (column + half) * across, y + (row + half) * down
-    return Place(f"EPSG:{code[3]}", left, top, left + width * across, top - height * down)
+        return _place(path, content)
+    except FileNotFoundError:
+        raise PatchError(f"{path} is missing.") from None
+    except OSError as error:
+        raise PatchError(f"{path} cannot be read: {error.strerror}.") from error
+    except _DAMAGE as error:
+        raise PatchError(f"{path} does not say where it lies: its tags are damaged ({error}).") from error
 
 
 def read_header(path: Path) -> TiffHeader:
@@ -121,34 +109,58 @@ def read_header(path: Path) -> TiffHeader:
                 descriptions=tuple(description or "" for description in file.descriptions),
                 no_data=file.nodata,
             )
-    except rasterio.errors.RasterioError as error:
+    except (rasterio.errors.RasterioError, ValueError) as error:
         raise PatchError(f"{path} cannot be read: {error}.") from error
+
+
+def _place(path: Path, content: bytes) -> Place | None:
+    directory = _directory(content)
+    if directory is None or 34264 in directory:
+        return _place_by_rasterio(path)
+    if 33550 not in directory or 33922 not in directory or 34735 not in directory:
+        return None
+    across, down = _values(content, directory, 33550)[:2]
+    column, row, _, x, y = _values(content, directory, 33922)[:5]
+    keys = _values(content, directory, 34735)
+    entries = {keys[first]: keys[first : first + 4] for first in range(4, len(keys), 4)}
+    code = entries.get(3072) or entries.get(2048)
+    if code is None or code[1] != 0 or code[3] == 32767:
+        return _place_by_rasterio(path)
+    # Where key 1025 is 2, the tie point is a pixel's centre and not its corner.
+    half = 0.5 if entries.get(1025, (0, 0, 0, 1))[3] == 2 else 0.0
+    height, width = _values(content, directory, 257)[0], _values(content, directory, 256)[0]
+    left, top = x - (column + half) * across, y + (row + half) * down
+    return Place(f"EPSG:{code[3]}", left, top, left + width * across, top - height * down)
 
 
 def _plain_pixels(content: bytes) -> NDArray[np.generic] | None:
     """Pixels of an uncompressed little-endian file in strips; None where the file is of another kind."""
     directory = _directory(content)
-    if directory is None or 322 in directory or _values(content, directory, 259)[0] != 1:
+    if directory is None or 322 in directory or _value(content, directory, 259, 1) != 1:
         return None
     width, height = _values(content, directory, 256)[0], _values(content, directory, 257)[0]
-    bands = _values(content, directory, 277)[0] if 277 in directory else 1
-    bits = _values(content, directory, 258)[0]
-    sample_format = _values(content, directory, 339)[0] if 339 in directory else 1
-    kind = _KINDS.get((sample_format, bits))
-    if kind is None:
+    bands = _value(content, directory, 277, 1)
+    bits, sample_formats = set(_values(content, directory, 258)), {1}
+    if 339 in directory:
+        sample_formats = set(_values(content, directory, 339))
+    kind = _KINDS.get((sample_formats.pop(), bits.pop()))
+    if kind is None or bits or sample_formats or 279 not in directory:
         return None
     offsets, counts = _values(content, directory, 273), _values(content, directory, 279)
-    if offsets[-1] + counts[-1] > len(content):
+    size = height * width * bands * np.dtype(kind).itemsize
+    # Strips that were never written, or are padded: a general library knows what they mean.
+    if 0 in counts or sum(counts) > size:
+        return None
+    if sum(counts) < size:
+        raise IndexError("strips hold less than the image")
+    strips = list(zip(offsets, counts, strict=True))
+    if max(offset + count for offset, count in strips) > len(content):
         raise IndexError("strips end after the file")
-    start, values = offsets[0], height * width * bands
-    if all(offset + count == following for offset, count, following in zip(offsets, counts, offsets[1:], strict=False)):
-        flat = np.frombuffer(content, kind, values, start)
+    if all(offset + count == following for (offset, count), (following, _) in pairwise(strips)):
+        flat = np.frombuffer(content, kind, height * width * bands, offsets[0])
     else:
-        strips = b"".join(content[offset : offset + count] for offset, count in zip(offsets, counts, strict=True))
-        if len(strips) < values * np.dtype(kind).itemsize:
-            raise IndexError("strips hold less than the image")
-        flat = np.frombuffer(strips, kind, values)
-    if bands > 1 and _values(content, directory, 284)[0] == 1:
+        flat = np.frombuffer(b"".join(content[offset : offset + count] for offset, count in strips), kind)
+    if bands > 1 and _value(content, directory, 284, 1) == 1:
         return flat.reshape(height, width, bands).transpose(2, 0, 1)
     return flat.reshape(bands, height, width)
 
@@ -174,13 +186,20 @@ def _values(content: bytes, directory: _Directory, tag: int) -> tuple[Any, ...]:
     return struct.unpack_from(f"<{count}{_FORMATS[kind]}", content, int.from_bytes(value, "little"))
 
 
-def _pixels_by_rasterio(path: Path) -> NDArray[np.generic]:
+def _value(content: bytes, directory: _Directory, tag: int, default: int) -> int:
+    """The first value of a tag that a file may leave out."""
+    return int(_values(content, directory, tag)[0]) if tag in directory else default
+
+
+def _pixels_by_rasterio(path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[np.generic]:
     rasterio = _rasterio(path)
     try:
         with rasterio.open(path) as file:
+            # Before the pixels are read, because a damaged size may be one that no memory holds.
+            _require(path, (file.count, file.height, file.width), np.dtype(file.dtypes[0]), shape, dtype)
             pixels: NDArray[np.generic] = file.read()
             return pixels
-    except rasterio.errors.RasterioError as error:
+    except (rasterio.errors.RasterioError, ValueError) as error:
         raise PatchError(f"{path} cannot be read: {error}.") from error
 
 
@@ -193,7 +212,7 @@ def _place_by_rasterio(path: Path) -> Place | None:
             code = file.crs.to_epsg()
             system = f"EPSG:{code}" if code else file.crs.to_wkt()
             return Place(system, file.bounds.left, file.bounds.top, file.bounds.right, file.bounds.bottom)
-    except rasterio.errors.RasterioError as error:
+    except (rasterio.errors.RasterioError, ValueError) as error:
         raise PatchError(f"{path} cannot be read: {error}.") from error
 
 
@@ -207,6 +226,16 @@ def _rasterio(path: Path) -> Any:
             "install 'konvoi[scenes]'."
         ) from None
     return rasterio
+
+
+def _require(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], wanted_shape: tuple[int, ...], wanted: np.dtype[Any]
+) -> None:
+    if shape != wanted_shape or dtype != wanted:
+        raise PatchError(
+            f"{path} has {_by(shape)} values of {dtype}; expected are {_by(wanted_shape)} of {wanted} "
+            "(bands × height × width)."
+        )
 
 
 def _by(shape: tuple[int, ...]) -> str:
