@@ -12,6 +12,8 @@ import pytest
 
 from konvoi.data.nomenclature import LABELS_19, LABELS_43, to_19
 from konvoi.data.patches import PatchError, Place
+from konvoi.data.sources.bigearthnet import patch_folder
+from konvoi.data.sources.bigearthnet_tables import read_metadata
 from konvoi.data.sources.patch_sources import KINDS, PatchOptions, open_patches
 from konvoi.data.synthetic import generate_bigearthnet
 from konvoi.errors import DataError
@@ -85,6 +87,37 @@ class TestRealPatches:
             assert radar.dtype == np.float32
             assert -60 < float(radar.mean()) < 0  # decibels
 
+    def test_all_tiles_of_version_2_are_found_from_their_folder_and_from_the_one_above(self, shared_data: Path) -> None:
+        folder = shared_data / "bigearthnet-v2"
+        for named in (folder, folder / "BigEarthNet-S2"):
+            source = open_patches(named, None, PatchOptions())
+            assert (source.kind, len(source.names)) == ("bigearthnet-v2", 2)
+        (tile,) = (folder / "BigEarthNet-S2").iterdir()
+        with pytest.raises(DataError, match=r"holds patches of version 2.*Give the folder above"):
+            open_patches(tile, None, PatchOptions())
+
+    def test_every_band_is_what_rasterio_reads(self, shared_data: Path) -> None:
+        rasterio = pytest.importorskip("rasterio", reason="the bands are compared with rasterio's")
+        folder = shared_data / "bigearthnet-v1"
+        optical = open_patches(folder, None, PatchOptions())
+        with_radar = open_patches(folder, None, PatchOptions(sentinel1=folder / "s1"))
+        later = open_patches(shared_data / "bigearthnet-v2", None, PatchOptions())
+        compared = 0
+        for source, names in ((optical, optical.names), (later, later.names), (with_radar, with_radar.radar)):
+            for name in names:
+                patch = source.read(name)
+                for grid in source.grids:
+                    for row, band in enumerate(grid.bands):
+                        own = (
+                            with_radar.radar[name]
+                            if grid.name == "s1"
+                            else patch_folder(source.folder, name, source.version)
+                        )
+                        with rasterio.open(own / f"{own.name}_{band}.tif") as file:
+                            np.testing.assert_array_equal(patch.arrays[grid.name][row], file.read(1))
+                        compared += 1
+        assert compared == 14 * 12 + 2 * 12 + 6 * 14
+
     def test_version_2_names_its_value_without_data(self, shared_data: Path) -> None:
         source = open_patches(shared_data / "bigearthnet-v2", None, PatchOptions())
         assert (source.kind, len(source.names), source.bands.no_data) == ("bigearthnet-v2", 2, 0.0)
@@ -149,12 +182,78 @@ class TestDamage:
         (problem,) = open_patches(damaged[0], None, PatchOptions()).problems
         assert "thumbnails" in problem.where
 
+    def test_so_it_is_in_version_2(self, shared_data: Path, tmp_path: Path) -> None:
+        folder = shutil.copytree(shared_data / "bigearthnet-v2", tmp_path / "copy") / "BigEarthNet-S2"
+        (tile,) = folder.iterdir()
+        (tile / "thumbnails").mkdir()
+        (problem,) = open_patches(folder, None, PatchOptions()).problems
+        assert problem.where == str(tile / "thumbnails")
+
+    def test_labels_that_are_no_list(self, damaged: tuple[Path, str]) -> None:
+        path = damaged[0] / damaged[1] / f"{damaged[1]}_labels_metadata.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": "Pastures"}))
+        assert "holds no list of labels: 'Pastures'" in self.read(damaged)
+
+    def test_lists_that_are_not_there(self, damaged: tuple[Path, str]) -> None:
+        with pytest.raises(DataError, match="holds no lists of names"):
+            open_patches(damaged[0], None, PatchOptions(lists=damaged[0]))
+
     def test_a_name_in_two_lists(self, damaged: tuple[Path, str]) -> None:
         folder, name = damaged
         for stem in ("train", "val", "test"):
             (folder.parent / f"{stem}.csv").write_text(f"{name}\n")
         with pytest.raises(DataError, match=f"{name} stands in two lists"):
             open_patches(folder, None, PatchOptions())
+
+
+class TestDamagedRadar:
+    @pytest.mark.parametrize(
+        ("text", "message"), [(None, "is missing"), ("{}", "names no corresponding_s2_patch"), ("{", "no JSON file")]
+    )
+    def test_a_label_file_that_names_no_optical_patch_is_a_problem(
+        self, tmp_path: Path, text: str | None, message: str
+    ) -> None:
+        generate_bigearthnet(tmp_path, 3, seed=0, sentinel1=True)
+        radar = tmp_path / "BigEarthNet-S1-v1.0"
+        path = min(radar.glob("*/*_labels_metadata.json"))
+        path.unlink() if text is None else path.write_text(text)
+        source = open_patches(tmp_path, None, PatchOptions(sentinel1=radar))
+        (problem,) = source.problems
+        assert message in problem.reason
+        assert path.parent.name in problem.where
+        assert len(source.radar) == 2
+
+    def test_two_radar_patches_of_one_optical_patch_are_a_problem(self, tmp_path: Path) -> None:
+        generate_bigearthnet(tmp_path, 3, seed=0, sentinel1=True)
+        radar = tmp_path / "BigEarthNet-S1-v1.0"
+        first, second, _ = sorted(radar.glob("*/*_labels_metadata.json"))
+        second.write_text(first.read_text())
+        (problem,) = open_patches(tmp_path, None, PatchOptions(sentinel1=radar)).problems
+        assert problem.where == str(second)
+        assert first.parent.name in problem.reason
+
+    def test_version_2_needs_its_table(self, shared_data: Path) -> None:
+        with pytest.raises(DataError, match=r"stands in metadata\.parquet, which is not beside"):
+            open_patches(shared_data / "bigearthnet-v2", None, PatchOptions(sentinel1=shared_data))
+
+
+class TestTables:
+    def write(self, folder: Path, **columns: list) -> Path:
+        pa = pytest.importorskip("pyarrow", reason="version 2's tables are Parquet")
+        from pyarrow import parquet
+
+        rows = {"patch_id": ["a", "b"], "labels": [["x"], ["y"]], "split": ["train", "val"], "s1_name": ["r", "s"]}
+        parquet.write_table(pa.table(rows | columns), folder / "metadata.parquet")
+        return folder
+
+    def test_cells_may_be_empty(self, tmp_path: Path) -> None:
+        self.write(tmp_path, labels=[["x"], None], split=["train", None], s1_name=["r", None])
+        labels, parts, flags, radar = read_metadata([tmp_path])
+        assert (labels, parts, flags, radar) == ({"a": ("x",), "b": ()}, {"a": "train"}, {}, {"a": "r"})
+
+    def test_a_split_that_nobody_knows_is_said(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="puts the patch b into the split 'development'"):
+            read_metadata([self.write(tmp_path, split=["train", "development"])])
 
 
 def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from konvoi.data.geography import utm_zone
 from konvoi.data.nomenclature import LABELS_19, LABELS_43
 from konvoi.data.patches import Grid, Patch, PatchError, Place, Problem
 from konvoi.data.sensors import sentinel1, sentinel2
-from konvoi.data.sources.bigearthnet_tables import flags_and_parts, read_metadata
+from konvoi.data.sources.bigearthnet_tables import TABLE, flags_and_parts, read_metadata
 from konvoi.data.sources.tiff import read_pixels, read_place
 from konvoi.data.synthetic import is_synthetic
 from konvoi.errors import DataError
@@ -107,6 +107,10 @@ def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path
     names, problems = _list_optical(folder, version)
     if not names:
         raise DataError(f"{folder} holds no patch folder named like S2A_MSIL2A_…. Give the folder of the patches.")
+    if version == 1 and _TILE.search(names[0]):
+        raise DataError(
+            f"{folder} holds patches of version 2, such as {names[0]}. Give the folder above, in which all tiles lie."
+        )
     near = (lists,) if lists else (folder, folder.parent, folder.parent / "splits")
     labels: dict[str, tuple[str, ...]] = {}
     radar_names: dict[str, str] = {}
@@ -114,6 +118,14 @@ def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path
         parts, flags = flags_and_parts(near)
     else:
         labels, parts, flags, radar_names = read_metadata(near)
+    if lists and not (parts or flags or labels):
+        raise DataError(f"{lists} holds {'no lists of names' if version == 1 else 'no ' + TABLE}. Leave --lists out.")
+    radar_folders: dict[str, Path] | None = None
+    if radar is not None and version == 1:
+        radar_folders, radar_problems = _radar_by_label_files(radar)
+        problems += radar_problems
+    elif radar is not None:
+        radar_folders = _radar_by_table(radar, radar_names)
     own = set(names)
     here = {patch: part for patch, part in parts.items() if patch in own}
     listed = f"; its lists name {len(parts):,} patches, {len(here):,} of them here" if parts else "; no lists of splits"
@@ -128,7 +140,7 @@ def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path
         kind=f"bigearthnet-v{version}",
         name=name,
         origin=f"{folder}{listed}",
-        bands=optical if radar is None else _with_radar(optical),
+        bands=optical if radar is None else with_radar(optical),
         grids=grids,
         class_names=LABELS_43 if version == 1 else LABELS_19,
         names=names,
@@ -137,7 +149,7 @@ def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path
         problems=problems,
         folder=folder,
         version=version,
-        radar=None if radar is None else _radar_folders(radar, version, radar_names),
+        radar=radar_folders,
         labels={patch: found for patch, found in labels.items() if patch in own},
         caution=caution,
     )
@@ -159,7 +171,7 @@ def _list_optical(folder: Path, version: int) -> tuple[list[str], list[Problem]]
         for name in _folders(parent):
             if is_optical_name(name):
                 names.append(name)
-            elif version == 1:
+            else:
                 problems.append(Problem(str(parent / name), "a folder that is not named like a patch"))
     return sorted(names), problems
 
@@ -172,18 +184,38 @@ def _folders(folder: Path) -> list[str]:
         raise DataError(f"{folder} cannot be listed: {error.strerror}.") from error
 
 
-def _radar_folders(folder: Path, version: int, radar_names: Mapping[str, str]) -> dict[str, Path]:
-    """Sentinel-1 patch by Sentinel-2 patch: named in version 1's label files, and in version 2's table."""
-    if version == 2:
-        return {name: folder / radar.rsplit("_", 3)[0] / radar for name, radar in radar_names.items()}
-    found = {}
+def _radar_by_label_files(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """Version 1: Sentinel-1 patch by Sentinel-2 patch, which its label file names."""
+    found: dict[str, Path] = {}
+    problems = []
     for name in _folders(folder):
         path = folder / name / f"{name}_labels_metadata.json"
-        found[str(_label_file(path)["corresponding_s2_patch"])] = folder / name
-    return found
+        try:
+            optical = _label_file(path).get("corresponding_s2_patch")
+        except PatchError as error:
+            problems.append(Problem(str(folder / name), str(error)))
+            continue
+        if not isinstance(optical, str):
+            problems.append(Problem(str(path), "names no corresponding_s2_patch"))
+        elif optical in found:
+            problems.append(Problem(str(path), f"names {optical}, as {found[optical].name} does"))
+        else:
+            found[optical] = folder / name
+    return found, problems
 
 
-def _with_radar(optical: Bands) -> Bands:
+def _radar_by_table(folder: Path, radar_names: Mapping[str, str]) -> dict[str, Path]:
+    """Version 2: Sentinel-1 patch by Sentinel-2 patch, from the tables."""
+    if not radar_names:
+        raise DataError(
+            f"Which patch of {folder} belongs to which of Sentinel-2 stands in {TABLE}, which is not beside the "
+            "patches. Name its folder with --lists."
+        )
+    return {name: folder / radar.rsplit("_", 3)[0] / radar for name, radar in radar_names.items()}
+
+
+def with_radar(optical: Bands) -> Bands:
+    """The bands of Sentinel-2, and after them those of Sentinel-1."""
     radar = sentinel1()
     return Bands(
         names=optical.names + radar.names,
@@ -198,6 +230,9 @@ def _with_radar(optical: Bands) -> Bands:
 def _with_label_file(arrays: dict[str, Any], path: Path) -> Patch:
     content = _label_file(path)
     try:
+        labels = content["labels"]
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise PatchError(f"{path} holds no list of labels: {labels!r}.")
         corners = content["coordinates"]
         lower = corners["lry"] if "lry" in corners else corners["lly"]
         zone = utm_zone(content["projection"])
@@ -205,7 +240,7 @@ def _with_label_file(arrays: dict[str, Any], path: Path) -> Patch:
         tile = _TILE.search(content["tile_source"])
         return Patch(
             arrays,
-            tuple(content["labels"]),
+            tuple(labels),
             Place(system, float(corners["ulx"]), float(corners["uly"]), float(corners["lrx"]), float(lower)),
             f"T{tile[1]}" if tile else "",
             str(content["acquisition_date"]).replace(" ", "T"),

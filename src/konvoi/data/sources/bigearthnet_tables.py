@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from konvoi.data.name_lists import find_list, read_names, read_parts
+from konvoi.data.patches import PARTS
 from konvoi.errors import DataError
 
 FLAG_LISTS = {
@@ -51,8 +52,9 @@ def read_metadata(
             name = row["patch_id"]
             if name in labels:
                 raise DataError(f"{path} names the patch {name}, which was named before.")
-            labels[name] = tuple(row["labels"])
-            radar[name] = row["s1_name"]
+            labels[name] = tuple(row["labels"] or ())
+            if row["s1_name"]:
+                radar[name] = row["s1_name"]
             found = tuple(
                 flag
                 for flag, column in (("snow", "contains_seasonal_snow"), ("cloud", "contains_cloud_or_shadow"))
@@ -80,4 +82,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
     for row in rows:
         row["split"] = {"val": "validation"}.get(row["split"], row["split"])
+        if row["split"] and row["split"] not in PARTS:
+            raise DataError(
+                f"{path} puts the patch {row['patch_id']} into the split {row['split']!r}; expected are train, "
+                "validation and test."
+            )
     return rows

@@ -109,9 +109,11 @@ KINDS: dict[str, Callable[[Path, PatchOptions], PatchSource]] = {
 
 
 def _recognised(folder: Path) -> str:
-    for version in (1, 2):
-        if any(_holds_patches(path, version) for path in _here_and_below(folder)):
-            return f"bigearthnet-v{version}"
+    # The folder itself first: below one of version 2 lie tiles, and each looks like an archive of version 1.
+    for path in _here_and_below(folder):
+        for version in (1, 2):
+            if _holds_patches(path, version):
+                return f"bigearthnet-v{version}"
     if any(len(_sub_folder_names(path) & _EUROSAT_CLASSES) >= 2 for path in _here_and_below(folder)):
         return "eurosat"
     return "geotiff-folder"
