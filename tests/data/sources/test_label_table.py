@@ -52,6 +52,16 @@ def test_columns_of_0_and_1_keep_their_order(tmp_path: Path) -> None:
     assert read.class_names == ("water", "forest")
 
 
+def test_the_name_is_rather_the_files_than_a_number(tmp_path: Path) -> None:
+    read = table(tmp_path, "t.csv", "id,Filename,class_number,Label\n1,a.tif,7,x\n2,b.tif,8,y\n")
+    assert read.labels == {"a.tif": ("x",), "b.tif": ("y",)}
+
+
+def test_indicators_may_be_decimal(tmp_path: Path) -> None:
+    read = table(tmp_path, "t.csv", "name,x,y\na,1.0,0.0\nb,0.0,1.0\n")
+    assert read.labels == {"a": ("x",), "b": ("y",)}
+
+
 def test_parquet(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
     from pyarrow import parquet
@@ -72,6 +82,14 @@ def test_parquet(tmp_path: Path) -> None:
         ("t.csv", "name,label\n", "holds no rows"),
         ("t.json", "{", "cannot be read"),
         ("t.json", "3", "expected is an object"),
+        ("t.json", '{"a": "x", "a": "y"}', "the name 'a' stands twice"),
+        (
+            "t.json",
+            '[{"name": "a", "label": "x"}, {"file": "b", "label": "y"}]',
+            "row 2 lacks name; it has file, label",
+        ),
+        ("t.json", '[{"name": "a", "label": "x"}, {"name": "b", "lable": "y"}]', "row 2 lacks label; it has name, lab"),
+        ("t.csv", "name,x,x\na,1,0\nb,0,1\n", "the column 'x' stands twice"),
         ("t.xls", "", "is none of"),
         ("t.parquet", "nothing", "cannot be read"),
     ],

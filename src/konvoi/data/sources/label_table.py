@@ -1,14 +1,16 @@
 """A table of names and labels beside a folder of images: CSV, Parquet or JSON, one label or several.
 
-The name stands in a column called name, patch, patch_id, file, filename, image or id, else in the first one. The labels
-stand in one column called label, labels, class or classes (several parted by `;` or `|`, or a list), or in columns of
-0 and 1, one a class.
+The name stands in a column called name, patch, patch_id, file, filename, image or id, the first of these that there is,
+else in the first column. The labels stand in one column called labels, label, classes or class (several parted by `;`
+or `|`, or a list), or in columns of 0 and 1, one a class.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,14 +41,19 @@ def read_label_table(path: Path) -> LabelTable:
     """Read a table.
 
     Raises:
-        DataError: the file cannot be read; a name stands twice; or no column holds labels.
+        DataError: the file cannot be read; a name stands twice; a row lacks a column; or no column holds labels.
     """
     rows = _rows(path)
     if not rows:
         raise DataError(f"{path} holds no rows.")
     columns = list(rows[0])
-    name_column = next((column for column in columns if column.lower() in NAME_COLUMNS), columns[0])
-    label_column = next((column for column in columns if column.lower() in LABEL_COLUMNS), None)
+    name_column = _column(columns, NAME_COLUMNS) or columns[0]
+    label_column = _column(columns, LABEL_COLUMNS)
+    needed = [name_column] if label_column is None else [name_column, label_column]
+    for number, row in enumerate(rows, start=1):
+        lacking = [column for column in needed if column not in row]
+        if lacking:
+            raise DataError(f"{path}: row {number} lacks {' and '.join(lacking)}; it has {', '.join(row)}.")
     others = [column for column in columns if column != name_column]
     if label_column is None:
         indicators = [column for column in others if all(_as_indicator(row.get(column)) is not None for row in rows)]
@@ -58,7 +65,7 @@ def read_label_table(path: Path) -> LabelTable:
         found = [tuple(column for column in indicators if _as_indicator(row[column])) for row in rows]
         class_names, several = tuple(indicators), True
     else:
-        cells = [row.get(label_column) for row in rows]
+        cells = [row[label_column] for row in rows]
         several = any(isinstance(cell, list | tuple) or _separator(cell) for cell in cells)
         found = [_labels(cell) for cell in cells]
         class_names = tuple(sorted({label for labels in found for label in labels}))
@@ -94,6 +101,7 @@ def _csv_rows(path: Path) -> list[dict[str, Any]]:
         delimiter = max((",", "\t", ";"), key=head.count)
         file.seek(0)
         reader = csv.DictReader(file, delimiter=delimiter)
+        _once(reader.fieldnames or (), "column")
         rows = []
         for row in reader:
             if None in row or None in row.values():
@@ -103,12 +111,30 @@ def _csv_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _json_rows(path: Path) -> list[dict[str, Any]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     if isinstance(content, dict):
         return [{"name": name, "labels": labels} for name, labels in content.items()]
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
         return content
     raise ValueError("expected is an object of names and labels, or a list of objects")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a name that stands twice, the standard reader would keep the last value and say nothing."""
+    _once([key for key, _ in pairs], "name")
+    return dict(pairs)
+
+
+def _once(names: Sequence[str], what: str) -> None:
+    if len(set(names)) < len(names):
+        twice = next(name for name, times in Counter(names).items() if times > 1)
+        raise ValueError(f"the {what} {twice!r} stands twice")
+
+
+def _column(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """The column with the first of these names, in any case of letters."""
+    by_name = {column.strip().lower(): column for column in reversed(columns)}
+    return next((by_name[name] for name in names if name in by_name), None)
 
 
 def _parquet_rows(path: Path) -> list[dict[str, Any]]:
@@ -142,4 +168,5 @@ def _separator(cell: Any) -> str | None:
 
 
 def _as_indicator(cell: Any) -> bool | None:
-    return {"0": False, "1": True, "false": False, "true": True}.get(str(cell).strip().lower())
+    words = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+    return words.get(str(cell).strip().lower())
