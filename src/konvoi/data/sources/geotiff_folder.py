@@ -1,12 +1,12 @@
 """Any folder of GeoTIFFs: one file a patch with all bands, or a folder a patch with a file a band.
 
-Labels come from a table beside them (`label_table`), or are the names of the folders in which the files lie. EuroSAT is
-such a folder, whose bands are known: P. Helber et al., "EuroSAT", IEEE JSTARS 12 (7), 2019.
+Labels come from a table beside them (`label_table`), or are the names of the folders in which the files lie. Which
+files there are, and for which patch, is found out by `geotiff_listing`. EuroSAT is such a folder, whose bands are
+known: P. Helber et al., "EuroSAT", IEEE JSTARS 12 (7), 2019.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,8 +16,9 @@ import numpy as np
 from konvoi.data.bands import Bands
 from konvoi.data.patches import Grid, Patch, Problem
 from konvoi.data.sensors import ALL13, sentinel2
+from konvoi.data.sources.geotiff_listing import list_files, matched
 from konvoi.data.sources.label_table import LabelTable, read_label_table
-from konvoi.data.sources.tiff import TIFF_SUFFIXES, read_header, read_pixels, read_place
+from konvoi.data.sources.tiff import read_header, read_pixels, read_place
 from konvoi.errors import DataError
 
 EUROSAT_BANDS = (*(band for band in ALL13 if band != "B8A"), "B8A")
@@ -86,28 +87,27 @@ def open_geotiff_folder(
         kind: of the source.
         name: what the data set is called; default: the folder's name.
         labels: a table of names and labels; None where the sub-folders are the classes.
-        parts: "train", "validation" or "test" by name, where lists say so.
+        parts: "train", "validation" or "test" by name, where lists say so; names are those of patches or of files.
         bands: names in the files' order; default: the files' descriptions.
         scale: stored value × scale = value in `units`; default: 1, or that of Sentinel-2 where all bands are its.
         units: of the values.
         no_data: default: what the files say.
 
     Raises:
-        DataError: there are no files, no labels, or the bands are not known.
+        DataError: there are no files, no labels, or the bands are not known; or the lists name no patch.
     """
-    by_name: dict[str, tuple[str, ...]]
     table = None if labels is None else read_label_table(labels)
-    files, folder_labels, file_bands = _list_files(folder, table, bands)
+    listing = list_files(folder, () if table is None else table.labels, bands)
+    files, problems = listing.files, list(listing.problems)
     if not files:
         raise DataError(f"{folder} holds no TIFF files, neither in it nor in its sub-folders.")
-    first = next(iter(files.values()))
-    grids, band_names, found_no_data = _grids(first, file_bands, bands)
-    problems: list[Problem] = []
-    if table is None:
-        by_name = {patch: (label,) for patch, label in folder_labels.items()}
-        class_names, several = tuple(sorted(set(folder_labels.values()))), False
+    by_name: dict[str, tuple[str, ...]]
+    if table is None or labels is None:
+        by_name = {patch: (patch.partition("/")[0],) for patch in files if "/" in patch}
+        class_names, several = tuple(sorted({label for found in by_name.values() for label in found})), False
     else:
-        by_name, problems = _from_table(files, table, labels)
+        by_name, table_problems = _from_table(files, listing.rejected, table, labels)
+        problems += table_problems
         class_names, several = table.class_names, table.several_labels
     if len(class_names) < 2:
         raise DataError(
@@ -115,61 +115,38 @@ def open_geotiff_folder(
             "--labels, or put the files into one sub-folder a class."
         )
     names = tuple(sorted(set(files) & set(by_name)))
+    whole = _whole(files, names or tuple(files))
+    grids, band_names, no_data = _grids(whole, listing.bands, bands, no_data)
     return GeotiffFolder(
         kind=kind,
         name=name or folder.resolve().name,
         origin=str(folder),
-        bands=_contract(band_names, scale, units, found_no_data if no_data is None else no_data),
+        bands=_contract(band_names, scale, units, no_data),
         grids=grids,
         class_names=class_names,
         several_labels=several,
         names=names,
-        parts={patch: part for patch, part in (parts or {}).items() if patch in files},
+        parts=_parts(parts or {}, files, folder),
         problems=problems,
         files={patch: files[patch] for patch in names},
         labels=by_name,
     )
 
 
-def _list_files(
-    folder: Path, table: LabelTable | None, bands: tuple[str, ...] | None
-) -> tuple[dict[str, tuple[Path, ...]], dict[str, str], tuple[str, ...] | None]:
-    """Files by patch, the sub-folder by patch, and the bands of files that hold one each (sorted), else None."""
-    own = _tiffs(folder)
-    if own:
-        return {path.stem: (path,) for path in own}, {}, None
-    nested = {path.name: found for path in _sub_folders(folder) if (found := _tiffs(path))}
-    if table is None:
-        files: dict[str, tuple[Path, ...]] = {
-            f"{name}/{path.stem}": (path,) for name, found in nested.items() for path in found
-        }
-        return files, {patch: patch.partition("/")[0] for patch in files}, None
-    # With a table, sub-folders are patches where the table names them; else they only hold files.
-    known = {_without_suffix(name) for name in table.labels}
-    if not known & set(nested):
-        return {path.stem: (path,) for found in nested.values() for path in found}, {}, None
-    suffixes = _band_of_files(next(found for name, found in nested.items() if name in known), bands)
-    files = {}
-    for name, found in nested.items():
-        by_band = {band: path for path in found for band in suffixes if path.stem.endswith(f"_{band}")}
-        # A band that is missing here is missed when the patch is read, and named then.
-        files[name] = tuple(by_band.get(band, folder / name / f"{name}_{band}.tif") for band in sorted(suffixes))
-    return files, {}, tuple(sorted(suffixes))
-
-
-def _band_of_files(files: list[Path], bands: tuple[str, ...] | None) -> tuple[str, ...]:
-    if bands is not None:
-        return bands
-    if len(files) == 1:
-        raise DataError(f"{files[0].parent} holds one file. Name its bands with --bands.")
-    return tuple(path.stem.rpartition("_")[2] for path in files)
+def _whole(files: Mapping[str, tuple[Path, ...]], names: Sequence[str]) -> tuple[Path, ...]:
+    """Files of the first patch that lacks none; of the first where all do, which is named when it is opened."""
+    return next((files[name] for name in names if all(path.is_file() for path in files[name])), files[names[0]])
 
 
 def _grids(
-    files: tuple[Path, ...], file_bands: tuple[str, ...] | None, bands: tuple[str, ...] | None
+    files: tuple[Path, ...], file_bands: tuple[str, ...] | None, bands: tuple[str, ...] | None, no_data: float | None
 ) -> tuple[tuple[Grid, ...], tuple[str, ...], float | None]:
-    """Grids as the first patch has them, the bands in the grids' order, and its no-data value."""
+    """Grids as one patch has them, the bands in the grids' order, and the given no-data value, else the files'."""
     headers = [read_header(path) for path in files]
+    if no_data is None and len({str(header.no_data) for header in headers}) > 1:
+        found = ", ".join(f"{path.name} {header.no_data}" for path, header in zip(files, headers, strict=True))
+        raise DataError(f"{files[0].parent}: values without data differ ({found}). Give one for all with --no-data.")
+    no_data = headers[0].no_data if no_data is None else no_data
     if file_bands is None:
         (header,) = headers
         names = bands or header.descriptions
@@ -180,7 +157,7 @@ def _grids(
                 + ". Name each with --bands, in the file's order, for example B02,B03,B04,B08."
             )
         grid = Grid("bands", tuple(names), header.shape[1:], header.dtype)
-        return (grid,), grid.bands, header.no_data
+        return (grid,), grid.bands, no_data
     alike: dict[tuple[tuple[int, int], str], list[str]] = {}
     order = bands or file_bands
     for band in order:
@@ -189,28 +166,47 @@ def _grids(
     grids = tuple(
         Grid(f"{size[0]}x{size[1]}-{dtype}", tuple(members), size, dtype) for (size, dtype), members in alike.items()
     )
-    return grids, tuple(band for grid in grids for band in grid.bands), headers[0].no_data
+    return grids, tuple(band for grid in grids for band in grid.bands), no_data
 
 
 def _from_table(
-    files: Mapping[str, tuple[Path, ...]], table: LabelTable, path: Path | None
+    files: Mapping[str, tuple[Path, ...]], rejected: frozenset[str], table: LabelTable, path: Path
 ) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
-    by_name = {}
+    """Labels by patch, and what does not fit: rows without a file or a label, files without a row."""
+    by_name: dict[str, tuple[str, ...]] = {}
     problems = []
-    for name, labels in table.labels.items():
-        patch = _without_suffix(name)
-        if patch in files:
-            by_name[patch] = labels
-        else:
-            problems.append(Problem(f"{path}: {name}", "no file of this name"))
-        if not labels:
-            problems.append(Problem(f"{path}: {name}", "no label"))
-            by_name.pop(patch, None)
-    problems += [
-        Problem(str(files[patch][0]), f"no row in {path}")
-        for patch in sorted(set(files) - {_without_suffix(name) for name in table.labels})
-    ]
-    return by_name, problems
+    rows: dict[str, str] = {}
+    for name, found in matched(table.labels, {*files, *rejected}).items():
+        if len(found) != 1:
+            reason = f"means any of {', '.join(found[:3])}" if found else "no file of this name"
+            problems.append(Problem(f"{path}: {name}", reason))
+            continue
+        (patch,) = found
+        if patch in rejected:
+            continue  # Its problem is named already.
+        if patch in rows:
+            raise DataError(f"{path}: the rows {rows[patch]} and {name} mean the same file, {files[patch][0]}.")
+        rows[patch] = name
+        by_name[patch] = table.labels[name]
+    problems += [Problem(f"{path}: {name}", "no label") for patch, name in rows.items() if not by_name[patch]]
+    problems += [Problem(str(files[patch][0]), f"no row in {path}") for patch in sorted(set(files) - set(rows))]
+    return {patch: labels for patch, labels in by_name.items() if labels}, problems
+
+
+def _parts(named: Mapping[str, str], files: Mapping[str, tuple[Path, ...]], folder: Path) -> dict[str, str]:
+    parts: dict[str, str] = {}
+    for name, found in matched(named, files).items():
+        if len(found) > 1:
+            raise DataError(f"The lists name {name}, which may be any of {', '.join(found[:3])}. Name its folder, too.")
+        for patch in found:
+            if parts.setdefault(patch, named[name]) != named[name]:
+                raise DataError(f"The lists put {patch} into two parts, {parts[patch]} and {named[name]}.")
+    if named and not parts:
+        raise DataError(
+            f"None of the {len(named):,} names in the lists, such as {next(iter(named))}, is a patch of {folder}, such "
+            f"as {next(iter(files))}."
+        )
+    return parts
 
 
 def _contract(names: tuple[str, ...], scale: float | None, units: str | None, no_data: float | None) -> Bands:
@@ -221,24 +217,3 @@ def _contract(names: tuple[str, ...], scale: float | None, units: str | None, no
     if scale is not None:
         bands = replace(bands, scale=(scale,) * len(names))
     return bands if units is None else replace(bands, units=(units,) * len(names))
-
-
-def _without_suffix(name: str) -> str:
-    base = name.replace("\\", "/").rpartition("/")[2]
-    for suffix in TIFF_SUFFIXES:
-        if base.lower().endswith(suffix):
-            return base[: -len(suffix)]
-    return base
-
-
-def _tiffs(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.name.lower().endswith(TIFF_SUFFIXES)]
-    except OSError as error:
-        raise DataError(f"{folder} cannot be listed: {error.strerror}.") from error
-    return [folder / name for name in sorted(names) if not name.startswith(".")]
-
-
-def _sub_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -82,7 +82,7 @@ def _eurosat(folder: Path, options: PatchOptions) -> PatchSource:
         name="EuroSAT",
         bands=EUROSAT_BANDS,
         no_data=options.no_data,
-        parts=read_parts([options.lists]) if options.lists else None,
+        parts=_listed_parts(options),
     )
 
 
@@ -91,12 +91,21 @@ def _geotiff_folder(folder: Path, options: PatchOptions) -> PatchSource:
     return open_geotiff_folder(
         folder,
         labels=options.labels,
-        parts=read_parts([options.lists]) if options.lists else None,
+        parts=_listed_parts(options),
         bands=options.bands,
         scale=options.scale,
         units=options.units,
         no_data=options.no_data,
     )
+
+
+def _listed_parts(options: PatchOptions) -> dict[str, str] | None:
+    if options.lists is None:
+        return None
+    parts = read_parts([options.lists])
+    if not parts:
+        raise DataError(f"{options.lists} holds no lists of names: train.csv, val.csv and test.csv. Leave --lists out.")
+    return parts
 
 
 KINDS: dict[str, Callable[[Path, PatchOptions], PatchSource]] = {
