@@ -5,11 +5,11 @@
 All read the same patches in the same shuffled order, from the page cache, with two threads of arithmetic. Two kinds of
 batches are asked for:
 
-native: the bytes as stored, a batch a grid, as Konvoi sends them to the device, which then enlarges and normalises them.
-The plain copy copies the same bytes between two arrays in memory, patch by patch in order. Bar: ≥ 0.4 of it.
+native: the bytes as stored, a batch a grid, as Konvoi sends them to the device, which then enlarges and normalises
+them. The plain copy copies the same bytes between two arrays in memory, patch by patch in order. Bar: ≥ 0.4 of it.
 
-on one grid: float32 `(n, 12, 120, 120)`, coarser bands enlarged bilinearly on the CPU, where that is the device. rasterio
-opens each band and resamples while it reads, which is the usual dataset class. Bar of reading: ≥ 100 times that.
+on one grid: float32 `(n, 12, 120, 120)`, coarser bands enlarged bilinearly on the CPU, where that is the device.
+rasterio opens each band and resamples while it reads, which is the usual dataset class. Bar of reading: ≥ 100 times it.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from konvoi.data.symmetries import SYMMETRIES, Symmetries
 from konvoi.randomness import numpy_stream
 from konvoi.recipe.schema import AugmentSection
 
@@ -20,9 +21,6 @@ _ELASTIC_KNOTS = 4
 
 _AFFINE_DRAWS = 6
 """Shift down, shift right, rotation, scale, shear, flip."""
-
-_SYMMETRIES = 8
-"""Of the square: four quarter turns, each also mirrored."""
 
 
 class Augmentation:
@@ -35,22 +33,25 @@ class Augmentation:
         self._draws = _AFFINE_DRAWS + (2 * _ELASTIC_KNOTS**2 if settings.elastic > 0 else 0)
 
     @property
-    def changes_nothing(self) -> bool:
-        """Whether every limit is zero."""
-        return self.settings == AugmentSection()
+    def warps(self) -> bool:
+        """Whether anything but a symmetry of the square is asked for."""
+        return self._warps
+
+    def symmetries(self, epoch: int, samples: int) -> Symmetries | None:
+        """A symmetry for each position of an epoch, `(samples,)`; None where the recipe has none."""
+        if not self.settings.symmetries:
+            return None
+        # A stream of its own, so that recipes without symmetries keep the numbers they always had.
+        stream = numpy_stream(self._seed, "symmetry", epoch)
+        return stream.integers(0, SYMMETRIES, samples, dtype=np.int8)
 
     def draws(self, epoch: int, samples: int) -> Tensor:
         """Uniform numbers in [-1, 1), `(samples, draws)` float32, row p for position p of this epoch."""
         stream = numpy_stream(self._seed, "augment", epoch)
-        draws = torch.from_numpy(stream.random((samples, self._draws), dtype=np.float32)).mul_(2).sub_(1)
-        if self.settings.symmetries:
-            # A draw of its own behind the others, so that recipes without it keep the numbers they always had.
-            turns = numpy_stream(self._seed, "symmetry", epoch).random((samples, 1), dtype=np.float32)
-            draws = torch.cat([draws, torch.from_numpy(turns).mul_(2).sub_(1)], dim=1)
-        return draws
+        return torch.from_numpy(stream.random((samples, self._draws), dtype=np.float32)).mul_(2).sub_(1)
 
     def apply(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Turn, mirror and warp images, each by its row of draws; what a warp brings in from outside is 0.
+        """Warp images, each by its row of draws; what a warp brings in from outside is 0.
 
         Args:
             images: `(N, C, H, W)` float, before normalisation, so that 0 is black.
@@ -59,16 +60,12 @@ class Augmentation:
         Returns:
             `(N, C, H, W)`, interpolated bilinearly.
         """
-        if self.settings.symmetries:
-            images = _turned(images, draws[:, -1])
-        if not self._warps:
-            return images
         height, width = images.shape[2:]
         field = torch.nn.functional.affine_grid(
             self._affine(draws, height, width), list(images.shape), align_corners=False
         )
         if self.settings.elastic > 0:
-            field = field + self._elastic(draws[:, _AFFINE_DRAWS : self._draws], height, width)
+            field = field + self._elastic(draws[:, _AFFINE_DRAWS:], height, width)
         return torch.nn.functional.grid_sample(images, field, align_corners=False)
 
     def _affine(self, draws: Tensor, height: int, width: int) -> Tensor:
@@ -98,17 +95,3 @@ class Augmentation:
         smooth = torch.nn.functional.interpolate(knots, size=(height, width), mode="bicubic", align_corners=True)
         smooth = smooth.clamp(-1, 1) * self.settings.elastic
         return torch.stack([smooth[:, 0] * 2 / width, smooth[:, 1] * 2 / height], dim=-1)
-
-
-def _turned(images: Tensor, draws: Tensor) -> Tensor:
-    """Each image in one of the square's eight symmetries; images that are not square keep their shape by half turns."""
-    square = images.shape[2] == images.shape[3]
-    chosen = ((draws + 1) / 2 * _SYMMETRIES).long().clamp(0, _SYMMETRIES - 1).to(images.device)
-    turned = torch.empty_like(images)
-    for symmetry in range(_SYMMETRIES):
-        members = (chosen == symmetry).nonzero().squeeze(1)
-        if len(members):
-            turns, mirrored = symmetry % 4, symmetry >= 4
-            some = torch.rot90(images[members], turns if square else 2 * (turns % 2), dims=(2, 3))
-            turned[members] = some.flip(3) if mirrored else some
-    return turned

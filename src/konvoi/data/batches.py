@@ -81,10 +81,12 @@ class Batches:
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `first_step` on; both are counted from 0."""
         order = self.positions(epoch)
-        draws = None if self._augmentation.changes_nothing else self._augmentation.draws(epoch, self.samples)
+        draws = self._augmentation.draws(epoch, self.samples) if self._augmentation.warps else None
+        symmetries = self._augmentation.symmetries(epoch, self.samples)
         bounds = [self.bounds(step) for step in range(first_step, self.steps_per_epoch)]
         chosen = [order[start:end] for start, end in bounds]
-        stored = read_batches(self._images, self._reader, chosen)
+        turns = None if symmetries is None else [symmetries[start:end] for start, end in bounds]
+        stored = read_batches(self._images, self._reader, chosen, turns)
         for (start, end), positions, images in zip(bounds, chosen, stored, strict=True):
             if draws is not None:
                 images = self._augmentation.apply(images, draws[start:end].to(self.device))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from konvoi.data.patch_arrays import PatchArrays
 from konvoi.data.statistics import pixel_statistics, statistics_of
+from konvoi.data.symmetries import Symmetries, turn_each
 
 Images = NDArray[np.uint8] | PatchArrays
 """`(N, C, H, W)`: an array, or patches in a store."""
@@ -26,8 +27,8 @@ Images = NDArray[np.uint8] | PatchArrays
 class Reader(Protocol):
     """Reads batches for one device: `fetch` is the part that may run ahead in a thread of its own."""
 
-    def fetch(self, positions: NDArray[np.int64]) -> Any:
-        """What has to be read from memory or disk for these samples, `(n,)`."""
+    def fetch(self, positions: NDArray[np.int64], symmetries: Symmetries | None = None) -> Any:
+        """What has to be read from memory or disk for these samples, `(n,)`, each in its symmetry."""
         ...
 
     def assemble(self, fetched: Any) -> Tensor:
@@ -39,11 +40,15 @@ class _ArrayReader:
     def __init__(self, images: NDArray[np.uint8], device: torch.device) -> None:
         self._images = torch.from_numpy(images).to(device)
 
-    def fetch(self, positions: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(positions)
+    def fetch(
+        self, positions: NDArray[np.int64], symmetries: Symmetries | None = None
+    ) -> tuple[Tensor, Symmetries | None]:
+        return torch.from_numpy(positions), symmetries
 
-    def assemble(self, fetched: Tensor) -> Tensor:
-        return self._images.index_select(0, fetched.to(self._images.device)).float()
+    def assemble(self, fetched: tuple[Tensor, Symmetries | None]) -> Tensor:
+        positions, symmetries = fetched
+        images = self._images.index_select(0, positions.to(self._images.device)).float()
+        return images if symmetries is None else turn_each(images, symmetries)
 
 
 class _PatchReader:
@@ -52,8 +57,8 @@ class _PatchReader:
         self._device = device
         self._resample = resample
 
-    def fetch(self, positions: NDArray[np.int64]) -> list[Tensor]:
-        return self._patches.gather(positions, pin=self._device.type == "cuda")
+    def fetch(self, positions: NDArray[np.int64], symmetries: Symmetries | None = None) -> list[Tensor]:
+        return self._patches.gather(positions, symmetries, pin=self._device.type == "cuda")
 
     def assemble(self, fetched: list[Tensor]) -> Tensor:
         return self._patches.to_one_grid(fetched, self._device, self._resample)
@@ -72,18 +77,32 @@ def reader(images: Images, device: torch.device, resample: str = "bilinear") -> 
     return _ArrayReader(images, device)
 
 
-def read_batches(images: Images, source: Reader, batches: Sequence[NDArray[np.int64]]) -> Iterator[Tensor]:
-    """Stored values of each batch of positions, in turn; of patches the next batch is fetched in the background."""
+def read_batches(
+    images: Images,
+    source: Reader,
+    batches: Sequence[NDArray[np.int64]],
+    symmetries: Sequence[Symmetries] | None = None,
+) -> Iterator[Tensor]:
+    """Stored values of each batch of positions, in turn; of patches the next batch is fetched in the background.
+
+    Args:
+        images: an array, or patches.
+        source: their reader.
+        batches: positions, `(n,)` each.
+        symmetries: in which each image is wanted, `(n,)` for each batch; as it is by default.
+    """
+    in_which: Sequence[Symmetries | None] = symmetries or [None] * len(batches)
+    wanted = list(zip(batches, in_which, strict=True))
     if not isinstance(images, PatchArrays):
-        for positions in batches:
-            yield source.assemble(source.fetch(positions))
+        for batch in wanted:
+            yield source.assemble(source.fetch(*batch))
         return
     with ThreadPoolExecutor(1, thread_name_prefix="konvoi-fetch") as thread:
         # One batch is read while the one before it is worked on; where none is left, none is read.
-        ahead = deque(thread.submit(source.fetch, positions) for positions in batches[:1])
-        for number in range(len(batches)):
+        ahead = deque(thread.submit(source.fetch, *batch) for batch in wanted[:1])
+        for number in range(len(wanted)):
             fetched = ahead.popleft().result()
-            ahead.extend(thread.submit(source.fetch, positions) for positions in batches[number + 1 : number + 2])
+            ahead.extend(thread.submit(source.fetch, *batch) for batch in wanted[number + 1 : number + 2])
             yield source.assemble(fetched)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from konvoi.data.enlarge import enlarge_bilinearly
 from konvoi.data.statistics import Moments
+from konvoi.data.symmetries import Symmetries, turned
 
 Stored = NDArray[np.generic]
 
@@ -90,11 +91,14 @@ class PatchArrays:
         """Counts, sums and sums of squares of some patches, `(n, C, 3)`."""
         return self._moments[positions]
 
-    def gather(self, positions: NDArray[np.int64], pin: bool = False) -> list[Tensor]:
+    def gather(
+        self, positions: NDArray[np.int64], symmetries: Symmetries | None = None, pin: bool = False
+    ) -> list[Tensor]:
         """Copy patches out of the memory maps: for each grid `(n, bands, h, w)`, in the stored type.
 
         Args:
             positions: `(n,)`, in any order.
+            symmetries: `(n,)`, in which each patch is copied; as it is by default.
             pin: into page-locked memory, from which a GPU fetches on its own.
         """
         rows = self._rows[positions]
@@ -105,8 +109,12 @@ class PatchArrays:
             first = grid.shards[0]
             batch = torch.empty((len(places), *first.shape[1:]), dtype=_torch_type(first.dtype), pin_memory=pin)
             target = batch.numpy()
-            for number, (shard, row) in enumerate(places):
-                target[number] = grid.shards[shard][row]
+            if symmetries is None:
+                for number, (shard, row) in enumerate(places):
+                    target[number] = grid.shards[shard][row]
+            else:
+                for number, ((shard, row), symmetry) in enumerate(zip(places, symmetries.tolist(), strict=True)):
+                    target[number] = turned(grid.shards[shard][row], symmetry)
             batches.append(batch)
         return batches
 
