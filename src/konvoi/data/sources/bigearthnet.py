@@ -34,6 +34,9 @@ OPTICAL_GRIDS = (
 )
 RADAR_GRID = Grid("s1", ("VV", "VH"), (120, 120), "float32")
 
+VERSION_2_NO_DATA = 0.0
+"""As all files of version 2 say; those of version 1 say nothing."""
+
 _OPTICAL_NAME = re.compile(r"^S2[A-D]_MSIL2A_")
 _TILE = re.compile(r"_T(\d{2}[A-Z]{3})_")
 
@@ -135,7 +138,7 @@ def open_bigearthnet(folder: Path, version: int, lists: Path | None, radar: Path
         name = f"synthetic {name}"
         caution = f"The patches of {name} are synthetic: made by Konvoi, seen by no satellite."
     order = tuple(band for grid in OPTICAL_GRIDS for band in grid.bands)
-    optical = sentinel2(order, no_data=0.0 if version == 2 else None)
+    optical = sentinel2(order, no_data=VERSION_2_NO_DATA if version == 2 else None)
     return BigEarthNet(
         kind=f"bigearthnet-v{version}",
         name=name,
