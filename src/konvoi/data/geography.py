@@ -24,11 +24,14 @@ _FALSE_EASTING = 500_000.0
 _FALSE_NORTHING_SOUTH = 10_000_000.0
 
 _UTM_CODE = re.compile(r"^EPSG:32([67])(\d\d)$", re.IGNORECASE)
+_UTM_AUTHORITY = re.compile(
+    r"(?:AUTHORITY\[\s*\"EPSG\"\s*,\s*\"?|ID\[\s*\"EPSG\"\s*,\s*)32([67])(\d\d)\"?\s*\]\s*\]\s*$"
+)
 _UTM_NAME = re.compile(r"WGS[ _]?(?:19)?84[ _]*/?[ _]*UTM[ _]*zone[ _]*(\d{1,2})([NS])", re.IGNORECASE)
 
 
 def longitude_latitude(centres: NDArray[np.float64], reference_systems: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Points in degrees (WGS84).
+    """Points in degrees (WGS84), longitudes from -180 to 180.
 
     Args:
         centres: `(N, 2)` float64, x and y in the units of each point's own reference system; NaN where not known.
@@ -38,7 +41,7 @@ def longitude_latitude(centres: NDArray[np.float64], reference_systems: NDArray[
         `(N, 2)` float64, longitude and latitude; NaN where place or system is not known.
 
     Raises:
-        DataError: a system is not understood, or needs rasterio, which is not installed.
+        DataError: a system is not understood, a point lies outside of it, or it needs rasterio, which is not installed.
     """
     found = np.full((len(centres), 2), np.nan)
     for system in np.unique(reference_systems).tolist():
@@ -46,19 +49,23 @@ def longitude_latitude(centres: NDArray[np.float64], reference_systems: NDArray[
         known = rows[np.isfinite(centres[rows]).all(axis=1)]
         if system and len(known):
             found[known] = _in_degrees(centres[known], system)
+    # UTM's zones 1 and 60 reach over the antimeridian.
+    found[:, 0] = np.where(np.abs(found[:, 0]) > 180, (found[:, 0] + 180) % 360 - 180, found[:, 0])
     return found
 
 
 def utm_zone(system: str) -> tuple[int, bool] | None:
     """Zone and whether it is a northern one, of a reference system's code or WKT; None where it is no UTM on WGS84."""
-    code = _UTM_CODE.match(system.strip())
-    if code:
-        return int(code[2]), code[1] == "6"
-    if system.lstrip().upper().startswith(("PROJCS", "PROJCRS")):
-        name = _UTM_NAME.search(system.split(",", 1)[0])
-        if name:
-            return int(name[1]), name[2].upper() == "N"
-    return None
+    zone, north = 0, True
+    if code := _UTM_CODE.match(system.strip()):
+        zone, north = int(code[2]), code[1] == "6"
+    elif system.lstrip().upper().startswith(("PROJCS", "PROJCRS")):
+        if name := _UTM_NAME.search(system.split(",", 1)[0]):
+            zone, north = int(name[1]), name[2].upper() == "N"
+        elif code := _UTM_AUTHORITY.search(system):
+            zone, north = int(code[2]), code[1] == "6"
+    # Beyond 60 the codes go on with other projections: 32661 is the polar one.
+    return (zone, north) if 1 <= zone <= 60 else None
 
 
 def utm_to_degrees(points: NDArray[np.float64], zone: int, north: bool) -> NDArray[np.float64]:
@@ -99,7 +106,10 @@ def utm_to_degrees(points: NDArray[np.float64], zone: int, north: bool) -> NDArr
 
 
 def on_the_sphere(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Longitude and latitude `(N, 2)` as points `(N, 3)` on a sphere, in km: for trees of nearest neighbours."""
+    """Longitude and latitude `(N, 2)` as points `(N, 3)` on a sphere, in km: for trees of nearest neighbours.
+
+    Distances on the sphere differ from those on the ellipsoid by 0.6 % at most.
+    """
     longitude, latitude = np.radians(degrees[:, 0]), np.radians(degrees[:, 1])
     return EARTH_RADIUS * np.stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
@@ -136,4 +146,9 @@ def _in_degrees(points: NDArray[np.float64], system: str) -> NDArray[np.float64]
         longitude, latitude = transform(CRS.from_user_input(system), "EPSG:4326", points[:, 0], points[:, 1])
     except CRSError as error:
         raise DataError(f"The reference system {system[:60]!r} is not understood: {error}.") from error
+    except Exception as error:  # GDAL's own errors share no public class.
+        raise DataError(
+            f"Points in the reference system {system[:60]!r}, the first at x {points[0, 0]:g}, y {points[0, 1]:g}, "
+            f"cannot be brought to degrees: {error}. Correct the places, or the system, of these files."
+        ) from error
     return np.stack([np.asarray(longitude), np.asarray(latitude)], axis=1)
