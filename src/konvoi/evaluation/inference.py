@@ -14,6 +14,10 @@ from konvoi.data.bands import Bands
 from konvoi.data.batches import Preparation
 from konvoi.data.images import Images, read_batches, reader
 
+_MOST_IMAGES = 250
+_MOST_PIXELS = 1 << 20
+"""In one batch: activations of a large image's first layers would else need more memory than training does."""
+
 
 @torch.no_grad()
 def predict_logits(
@@ -22,7 +26,7 @@ def predict_logits(
     bands: Bands,
     indices: NDArray[np.int64] | None = None,
     resample: str = "bilinear",
-    batch_size: int = 250,
+    batch_size: int | None = None,
 ) -> NDArray[np.float32]:
     """A network's logits, or whatever else it returns a row of for each image.
 
@@ -32,12 +36,13 @@ def predict_logits(
         bands: fitted on the training split.
         indices: `(N,)`, which of the images; all by default.
         resample: how coarser bands are brought to the finest grid.
-        batch_size: images at once; the result does not depend on it.
+        batch_size: images at once; the result does not depend on it. Default: 250, and less where images are large.
 
     Returns:
         `(N, K)`, float32.
     """
     chosen = np.arange(len(images)) if indices is None else indices
+    batch_size = batch_size or max(1, min(_MOST_IMAGES, _MOST_PIXELS // (images.shape[2] * images.shape[3])))
     device = next(network.parameters()).device
     preparation = Preparation(bands, device)
     was_training = [module.training for module in network.modules()]
