@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -91,6 +92,17 @@ def test_a_split_is_a_function_of_data_and_seed() -> None:
     assert np.array_equal(first.train, again.train)
     changed = dataset([50, 50], seed=1)
     assert make_split(changed, SplitSection()).fingerprint != first.fingerprint
+
+
+def test_splits_of_single_labels_stay_what_they_were() -> None:
+    # Runs are compared and resumed by these sets: the sum is of the sets before labels could be several.
+    data = dataset([40, 30, 20])
+    digest = hashlib.sha256()
+    for section in (SplitSection(seed=3), SplitSection(validation=0.33, test=0.07), SplitSection(folds=4, fold=2)):
+        split = make_split(data, section)
+        for part in (split.train, split.validation, split.test.indices_for_audit()):
+            digest.update(part.astype("<i8").tobytes())
+    assert digest.hexdigest() == "c7931df500edc108207143852698b6869529c8cc922ab54881886afd49f43ad2"
 
 
 def test_a_class_with_too_few_samples_is_named_with_its_count() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
+import io
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,16 +30,24 @@ def read_names(path: Path) -> list[str]:
             content = bz2.decompress(content)
         elif path.suffix == ".gz":
             content = gzip.decompress(content)
-        lines = content.decode("utf-8-sig").splitlines()
-    except (OSError, EOFError, ValueError) as error:
+        names = names_in(content.decode("utf-8-sig"))
+    except (OSError, EOFError, ValueError, csv.Error) as error:
         raise DataError(f"The list {path} cannot be read: {error}.") from error
-    names = [line.split(",", 1)[0].strip().strip('"') for line in lines if line.strip()]
-    if names and names[0].lower() in _HEADERS:
-        names = names[1:]
     if len(set(names)) < len(names):
         twice = next(name for name, times in Counter(names).items() if times > 1)
         raise DataError(f"The list {path} names {twice} twice.")
     return names
+
+
+def names_in(text: str) -> list[str]:
+    """The first column of a list's text; names that hold a comma or a quotation mark are quoted, as in all CSV.
+
+    Raises:
+        csv.Error: a quotation mark is not closed.
+    """
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    names = [name for row in rows if row and (name := row[0].strip())]
+    return names[1:] if names and names[0].lower() in _HEADERS else names
 
 
 def find_list(folders: Iterable[Path], stems: Iterable[str]) -> Path | None:

@@ -37,6 +37,7 @@ class Split:
         method: how the sets were made, for people.
         fingerprint: SHA-256 over the data's fingerprint and the three sets.
         left_out: samples that are in no set, by reason.
+        not_found: what lists name and the data lack, a sentence a list.
     """
 
     train: Indices
@@ -45,14 +46,16 @@ class Split:
     method: str
     fingerprint: str
     left_out: Mapping[str, Indices] = field(default_factory=dict)
+    not_found: tuple[str, ...] = ()
 
     @property
     def left_out_in_words(self) -> tuple[str, ...]:
-        """For example "1,204 samples: nearer than 2 km to a later part"."""
-        return tuple(
+        """For example "1,204 samples: nearer than 2 km to a later part"; and what lists name and the data lack."""
+        reasons = tuple(
             f"{len(positions):,} sample{'' if len(positions) == 1 else 's'}: {reason}"
             for reason, positions in self.left_out.items()
         )
+        return reasons + self.not_found
 
 
 def make_split(dataset: Dataset, settings: SplitSection) -> Split:
@@ -68,8 +71,9 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
             missing, or the files set samples aside for validation but none for testing.
     """
     left_out: dict[str, Indices] = {}
+    not_found: tuple[str, ...] = ()
     if settings.lists is not None:
-        dataset = given_by_lists(dataset, Path(settings.lists))
+        dataset, not_found = given_by_lists(dataset, Path(settings.lists))
         source = f"lists in {settings.lists}: their"
     else:
         source = "the files' own"
@@ -93,6 +97,7 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
         method=f"{method}; seed {settings.seed}",
         fingerprint=_fingerprint(dataset, (train, validation, test)),
         left_out={reason: positions for reason, positions in left_out.items() if len(positions)},
+        not_found=not_found,
     )
 
 
@@ -122,7 +127,7 @@ def _by_parts_or_shares(
         )
     everything = np.arange(len(dataset), dtype=np.int64)
     if dataset.given_left_out is not None:
-        left_out["in no part, by the data's own lists"] = dataset.given_left_out
+        left_out["named by none of the split's lists"] = dataset.given_left_out
         everything = np.setdiff1d(everything, dataset.given_left_out)
     if dataset.given_test is not None:
         test = np.sort(dataset.given_test)
