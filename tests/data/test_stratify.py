@@ -1,53 +1,17 @@
-"""Division over several labels, in space, by lists, and in nested subsets: what must hold for any data."""
+"""Division over several labels, and nested subsets: what must hold for any labels."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_samples import parts_of, several
 
-from konvoi.data.bands import GREY
-from konvoi.data.blocks import ground_tiles, too_near
-from konvoi.data.dataset import Dataset
-from konvoi.data.spatial_audit import findings_in_words, spatial_findings
-from konvoi.data.split import Split, make_split
-from konvoi.data.split_lists import write_split
+from konvoi.data.split import make_split
 from konvoi.data.stratify import divide, nested_order
-from konvoi.errors import DataError, RecipeError
-from konvoi.recipe import parse_recipe
-from konvoi.recipe.schema import Blocks, SplitSection
-
-
-def several(samples: int, labels: int = 6, seed: int = 0, places: bool = True) -> Dataset:
-    """Samples in a few clusters, with labels from frequent to rare that depend on the cluster."""
-    stream = np.random.default_rng(seed)
-    cluster = stream.integers(0, 5, samples)
-    frequency = np.geomspace(0.6, 0.02, labels)
-    truth = (stream.random((samples, labels)) < frequency * (0.5 + cluster[:, None] / 4)).astype(np.uint8)
-    truth[np.arange(samples), stream.integers(0, labels, samples)] = 1
-    centres = stream.uniform([-9, 37], [30, 66], (5, 2))
-    where = centres[cluster] + stream.uniform(-0.3, 0.3, (samples, 2))
-    return Dataset(
-        "several", np.zeros((samples, 1, 1, 1), np.uint8), truth, tuple("abcdefghij"[:labels]), GREY, None, "a test",
-        sample_names=[f"patch {number}" for number in range(samples)],
-        longitude_latitude=where if places else None,
-        tiles=[f"T{number}" for number in cluster],
-    )  # fmt: skip
-
-
-def parts_of(split: Split) -> list[np.ndarray]:
-    return [split.train, split.validation, split.test.indices_for_audit()]
-
-
-def kilometres(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Great-circle distances by the haversine formula, each to each."""
-    (east, north), (east2, north2) = np.radians(one).T[:, :, None], np.radians(other).T[:, None, :]
-    a = np.sin((north - north2) / 2) ** 2 + np.cos(north) * np.cos(north2) * np.sin((east - east2) / 2) ** 2
-    return 2 * 6371.0088 * np.arcsin(np.sqrt(a))
+from konvoi.recipe.schema import SplitSection
 
 
 def test_the_worked_example() -> None:
@@ -69,15 +33,39 @@ def test_every_part_has_its_share_of_every_label(samples: int, labels: int, seed
     truth = several(samples, labels, seed).labels.astype(np.int64)
     part = divide(truth, np.ones(samples, dtype=np.int64), shares, seed, "test")
     assert ((part >= 0) & (part < len(shares))).all()
+    counts = truth.sum(axis=0)
+    rarest = counts.argmin()
     for number, share in enumerate(shares):
-        assert abs((part == number).sum() - share * samples) <= 0.03 * samples + 2
-        for label in range(labels):
-            count = truth[:, label].sum()
-            here = truth[part == number, label].sum()
-            # Within a few samples of the share; frequent labels follow the rare ones that were dealt first.
-            assert abs(here - share * count) <= 0.06 * count + 3
-            if count >= 3 * len(shares):
-                assert here >= 1
+        here = truth[part == number].sum(axis=0)
+        # The rarest label is dealt first and exactly; the frequent ones follow those before them, and sizes follow all.
+        assert abs(here[rarest] - share * counts[rarest]) < len(shares)
+        assert (np.abs(here - share * counts) <= 0.06 * counts + 8).all()
+        assert abs((part == number).sum() - share * samples) <= 0.06 * samples + 4
+        assert (here[counts >= len(shares)] >= 1).all()
+
+
+def test_deviations_are_a_few_samples_whatever_the_size() -> None:
+    truth = several(20_000, 10).labels.astype(np.int64)
+    shares = (0.64, 0.16, 0.2)
+    part = divide(truth, np.ones(len(truth), dtype=np.int64), shares, 0, "test")
+    for number, share in enumerate(shares):
+        assert np.abs(truth[part == number].sum(axis=0) - share * truth.sum(axis=0)).max() <= 5
+        assert abs((part == number).mean() - share) < 0.005
+
+
+@settings(deadline=None, max_examples=30)
+@given(groups=st.integers(12, 80), seed=st.integers(0, 50))
+def test_groups_stay_whole_and_a_label_in_enough_of_them_is_in_every_part(groups: int, seed: int) -> None:
+    stream = np.random.default_rng(seed)
+    sizes = stream.integers(1, 60, groups)
+    counts = stream.binomial(sizes[:, None], stream.random((groups, 5)) * [0.9, 0.5, 0.2, 0.1, 0.05])
+    shares = (0.64, 0.16, 0.2)
+    part = divide(counts, sizes, shares, seed, "test")
+    assert np.array_equal(part, divide(counts, sizes, shares, seed, "test"))
+    # Nothing is promised for a label after those that were dealt before it; the rarest by groups is the first.
+    first = int(np.where((counts > 0).any(axis=0), (counts > 0).sum(axis=0), groups + 1).argmin())
+    if (counts[:, first] > 0).sum() >= len(shares):
+        assert all(counts[part == number, first].sum() > 0 for number in range(len(shares)))
 
 
 @settings(deadline=None, max_examples=25)
@@ -89,135 +77,42 @@ def test_splits_of_several_labels_are_disjoint_and_cover_everything(samples: int
     assert split.fingerprint == make_split(data, SplitSection(seed=seed, folds=folds)).fingerprint
 
 
-class TestBlocks:
-    @settings(deadline=None, max_examples=25)
-    @given(
-        samples=st.integers(150, 400),
-        seed=st.integers(0, 30),
-        size=st.sampled_from([5.0, 10.0, 20.0]),
-        buffer=st.sampled_from([0.0, 1.2, 4.0]),
-    )
-    def test_no_tile_is_shared_and_the_buffer_is_kept(
-        self, samples: int, seed: int, size: float, buffer: float
-    ) -> None:
-        data = several(samples, seed=seed)
-        split = make_split(data, SplitSection(seed=seed, blocks=Blocks(size=size, buffer=buffer)))
-        train, validation, test = parts_of(split)
-        out = np.concatenate([np.empty(0, np.int64), *split.left_out.values()])
-        assert np.array_equal(np.sort(np.concatenate([train, validation, test, out])), np.arange(samples))
-        places = data.longitude_latitude
-        assert places is not None
-        tiles = ground_tiles(places, size)
-        for one, other in ((train, validation), (train, test), (validation, test)):
-            assert not set(tiles[one]) & set(tiles[other])
-            if buffer:
-                assert kilometres(places[one], places[other]).min() >= buffer - 1e-9
-
-    def test_tiles_are_of_the_size_that_is_asked(self) -> None:
-        stream = np.random.default_rng(0)
-        places = stream.uniform([10, 60], [10.5, 60.25], (4000, 2))
-        tiles = ground_tiles(places, 5.0)
-        for number in np.unique(tiles):
-            inside = places[tiles == number]
-            assert kilometres(inside, inside).max() < 5.0 * 2**0.5 * 1.01
-        # 27.7 km × 27.8 km in tiles of 25 km².
-        assert 31 <= tiles.max() + 1 <= 50
-
-    def test_near_is_what_brute_force_finds(self) -> None:
-        data = several(300, seed=1)
-        part = np.random.default_rng(1).integers(0, 3, 300)
-        assert data.longitude_latitude is not None
-        distances = kilometres(data.longitude_latitude, data.longitude_latitude)
-        expected = ((distances < 3.0) & (part[None, :] > part[:, None])).any(axis=1)
-        assert np.array_equal(too_near(data.longitude_latitude, part, 3.0), expected)
-
-    def test_without_places_or_with_too_few_tiles_it_is_said(self) -> None:
-        with pytest.raises(DataError, match="0 of the 100 of several have coordinates"):
-            make_split(several(100, places=False), SplitSection(blocks=Blocks()))
-        with pytest.raises(DataError, match="into 1 tile; 3 parts need at least as many"):
-            make_split(several(100), SplitSection(blocks=Blocks(size=20_000)))
-        with pytest.raises(RecipeError, match="folds"):
-            parse_recipe(
-                "{name: a, source: {kind: digits}, network: {kind: mlp}, optim: {kind: sgd}, "
-                "split: {folds: 5, blocks: {size: 5}}}",
-                "a test",
-            )
+def kinds_of(labels: np.ndarray) -> int:
+    return len(np.unique(labels)) if labels.ndim == 1 else int(labels.any(axis=0).sum())
 
 
-class TestNested:
-    @settings(deadline=None, max_examples=40)
-    @given(samples=st.integers(20, 400), labels=st.integers(2, 8), seed=st.integers(0, 20), single=st.booleans())
-    def test_small_beginnings_hold_every_label_and_are_stratified(
-        self, samples: int, labels: int, seed: int, single: bool
-    ) -> None:
-        truth = several(samples, labels, seed).labels
-        classes = truth.argmax(axis=1)
-        order = nested_order(classes if single else truth, seed)
-        assert np.array_equal(np.sort(order), np.arange(samples))
-        if single:
-            kinds = len(np.unique(classes))
-            assert len(np.unique(classes[order[:kinds]])) == kinds
-            half = order[: samples // 2]
-            for label in np.unique(classes):
-                assert abs((classes[half] == label).sum() - (classes == label).sum() / 2) <= kinds / 2 + 1
-        else:
-            assert truth[order[:labels]].any(axis=0).sum() >= truth.any(axis=0).sum() - labels // 2
-
-    def test_smaller_shares_lie_inside_larger_ones_and_validation_stays(self) -> None:
-        data = several(500)
-        splits = [make_split(data, SplitSection(labelled=share)) for share in (0.01, 0.1, 0.5, 1.0)]
-        for smaller, larger in itertools.pairwise(splits):
-            assert set(smaller.train) < set(larger.train)
-            assert np.array_equal(smaller.validation, larger.validation)
-        assert [len(split.train) for split in splits[:2]] == [round(len(splits[3].train) * s) for s in (0.01, 0.1)]
-        assert "whose labels are not used" in splits[0].left_out_in_words[0]
+@settings(deadline=None, max_examples=40)
+@given(samples=st.integers(20, 400), labels=st.integers(2, 8), seed=st.integers(0, 20), single=st.booleans())
+def test_small_beginnings_hold_every_label_and_are_stratified(
+    samples: int, labels: int, seed: int, single: bool
+) -> None:
+    truth = several(samples, labels, seed).labels
+    chosen = truth.argmax(axis=1) if single else truth
+    order = nested_order(chosen, seed)
+    assert np.array_equal(np.sort(order), np.arange(samples))
+    kinds = kinds_of(chosen)
+    assert kinds_of(chosen[order[:kinds]]) == kinds
+    if single:
+        half = order[: samples // 2]
+        for label in np.unique(chosen):
+            assert abs((chosen[half] == label).sum() - (chosen == label).sum() / 2) <= kinds / 2 + 1
 
 
-class TestLists:
-    def test_what_is_written_is_read_again(self, tmp_path: Path) -> None:
-        data = several(200)
-        split = make_split(data, SplitSection(blocks=Blocks(size=15, buffer=2)))
-        paths = write_split(data, split, 0, tmp_path)
-        assert [path.name for path in paths] == [
-            "train.csv", "validation.csv", "test.csv", "train-1.csv", "train-10.csv", "train-100.csv"
-        ]  # fmt: skip
-        again = make_split(data, SplitSection(lists=str(tmp_path)))
-        assert all(np.array_equal(one, other) for one, other in zip(parts_of(split), parts_of(again), strict=True))
-        tenth = make_split(data, SplitSection(lists=str(tmp_path), labelled=0.1))
-        names = (tmp_path / "train-10.csv").read_text().split("\n")[:-1]
-        assert names == [f"patch {position}" for position in tenth.train]
-
-    def test_what_is_wrong_with_lists_is_said(self, tmp_path: Path) -> None:
-        data = several(50)
-        with pytest.raises(DataError, match="holds no lists"):
-            make_split(data, SplitSection(lists=str(tmp_path)))
-        (tmp_path / "train.csv").write_text("patch 1\npatch 2\n")
-        with pytest.raises(DataError, match="there is none named test"):
-            make_split(data, SplitSection(lists=str(tmp_path)))
-        (tmp_path / "test.csv").write_text("someone else's\n")
-        with pytest.raises(DataError, match="none of the test list's names"):
-            make_split(data, SplitSection(lists=str(tmp_path)))
-        (tmp_path / "test.csv").write_text("patch 3\npatch 3\n")
-        with pytest.raises(DataError, match="names patch 3 twice"):
-            make_split(data, SplitSection(lists=str(tmp_path)))
+def test_a_label_that_is_never_the_rarest_of_its_samples_is_there_from_the_beginning() -> None:
+    # a has 40 samples and stands beside b or c only, which have 30 each.
+    labels = np.zeros((60, 3), dtype=np.uint8)
+    labels[:40, 0] = 1
+    labels[:20, 1] = labels[20:40, 2] = 1
+    labels[40:50, 1] = labels[50:, 2] = 1
+    for seed in range(200):
+        assert labels[nested_order(labels, seed)[:3]].any(axis=0).all()
 
 
-def test_the_audit_counts_tiles_distances_and_lacking_labels() -> None:
-    places = np.array([[10.0, 50.0], [10.0, 50.1], [10.0, 51.0], [10.0, 53.0]])
-    labels = np.array([[1, 0, 1], [1, 1, 0], [0, 1, 0], [1, 0, 0]], dtype=np.uint8)
-    data = Dataset(
-        "four", np.zeros((4, 1, 1, 1), np.uint8), labels, ("a", "b", "c"), GREY, np.array([3]), "a test",
-        given_validation=np.array([2]), longitude_latitude=places, tiles=["T1", "T2", "T2", "T1"],
-    )  # fmt: skip
-    findings = spatial_findings(data, make_split(data, SplitSection()))
-    assert findings.shared_tiles == {"validation and train": 1, "test and train": 1, "test and validation": 0}
-    nearest = {(found.of, found.to): found.nearest for found in findings.distances}
-    degree = 2 * np.pi * 6371.0088 / 360
-    assert nearest[("validation", "train")] == pytest.approx(0.9 * degree, rel=1e-9)
-    assert nearest[("test", "train")] == pytest.approx(2.9 * degree, rel=1e-9)
-    assert findings.frequencies["train"] == (1.0, 0.5, 0.5)
-    assert findings.lacking == {"train": (), "validation": ("a", "c"), "test": ("b", "c")}
-    words = findings_in_words(findings)
-    assert "test and train: 1 tile in common" in words
-    assert "test to train: the nearest 322.5 km apart, the median 322.5 km" in words
-    assert "test lacks 2 of 3 labels: b, c" in words
+def test_smaller_shares_lie_inside_larger_ones_and_validation_stays() -> None:
+    data = several(500)
+    splits = [make_split(data, SplitSection(labelled=share)) for share in (0.01, 0.1, 0.5, 1.0)]
+    for smaller, larger in itertools.pairwise(splits):
+        assert set(smaller.train) < set(larger.train)
+        assert np.array_equal(smaller.validation, larger.validation)
+    assert [len(split.train) for split in splits[:2]] == [round(len(splits[3].train) * s) for s in (0.01, 0.1)]
+    assert "whose labels are not used" in splits[0].left_out_in_words[0]

@@ -45,8 +45,7 @@ def divide_in_blocks(
         seed: of the ties.
 
     Returns:
-        `(N,)` numbers of parts; `(N,)` True for samples nearer than the buffer to one of a later part. Distances are
-        along the ground, from centre to centre.
+        `(N,)` numbers of parts; `(N,)` True for samples that are left out, see `too_near`.
 
     Raises:
         DataError: samples have no coordinates, or there are fewer tiles than parts.
@@ -73,16 +72,26 @@ def divide_in_blocks(
 
 
 def too_near(places: NDArray[np.float64], part_of: NDArray[np.int64], buffer: float) -> NDArray[np.bool_]:
-    """Which samples lie nearer than `buffer` kilometres to a sample of a later part."""
+    """Which samples to leave out, so that none of those kept is nearer than `buffer` to one of a later part.
+
+    Distances are along the ground from centre to centre, whatever the size of the patches: square patches with sides of
+    1.2 km (BigEarthNet's) cannot overlap from 1.7 km on, which is their diagonal. A sample that is left out itself
+    costs the earlier parts nothing.
+
+    Args:
+        places: `(N, 2)` in degrees.
+        part_of: `(N,)` numbers of parts; the last one loses no sample.
+        buffer: in kilometres.
+    """
     from scipy.spatial import cKDTree
 
     near = np.zeros(len(places), dtype=bool)
     if buffer == 0:
         return near
     points = on_the_sphere(places)
-    for part in range(int(part_of.max())):
+    for part in reversed(range(int(part_of.max()))):
         own = np.flatnonzero(part_of == part)
-        later = np.flatnonzero(part_of > part)
+        later = np.flatnonzero((part_of > part) & ~near)
         distances, _ = cKDTree(points[later]).query(points[own], distance_upper_bound=chord_of_arc(buffer))
         near[own] = np.isfinite(distances)
     return near

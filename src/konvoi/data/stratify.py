@@ -74,21 +74,38 @@ def divide(
 def nested_order(labels: NDArray[np.int64] | NDArray[np.uint8], seed: int) -> NDArray[np.int64]:
     """An order in which every beginning is stratified, so that small labelled sets lie inside larger ones.
 
-    A sample with several labels counts for its rarest one. One sample of each label comes first; from there on each
-    label's samples are spread evenly over the order.
+    A sample with several labels counts for its rarest one. Samples that hold every label between them come first, one
+    a label at most; from there on each label's samples are spread evenly over the order.
 
     Args:
         labels: `(N,)` numbers of classes, or `(N, K)` of 0 and 1.
         seed: of the order within a label.
+
+    Returns:
+        `(N,)` positions, a permutation.
     """
     rarest = _rarest_label(labels)
     position = np.empty(len(labels))
     for label in np.unique(rarest):
         members = numpy_stream(seed, "nested", int(label)).permutation(np.flatnonzero(rarest == label))
         position[members] = (np.arange(len(members)) + 0.5) / len(members)
-        position[members[0]] = -1.0
+    position[_one_of_each(labels, position)] = -1.0
     chance = numpy_stream(seed, "nested", "ties").permutation(len(labels))
     return np.lexsort((chance, position))
+
+
+def _one_of_each(labels: NDArray[np.int64] | NDArray[np.uint8], position: NDArray[np.float64]) -> list[int]:
+    """Samples that hold every label between them, chosen from the rarest label to the most frequent one."""
+    if labels.ndim == 1:
+        firsts = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        return [int(members[position[members].argmin()]) for members in firsts]
+    counts = labels.sum(axis=0, dtype=np.int64)
+    chosen: list[int] = []
+    for label in np.argsort(counts, kind="stable").tolist():
+        if counts[label] and not labels[chosen, label].any():
+            members = np.flatnonzero(labels[:, label])
+            chosen.append(int(members[position[members].argmin()]))
+    return chosen
 
 
 def _rarest_label(labels: NDArray[np.int64] | NDArray[np.uint8]) -> NDArray[np.int64]:
