@@ -39,12 +39,15 @@ class SpatialFindings(Record):
         distances: from validation and test to train, and from test to validation; none where places are not known.
         frequencies: for each part, the share of its samples that has each label, in label order.
         lacking: for each part, the labels of which it has no sample.
+        without_place: for each part, the samples whose place is not known and that no distance includes; none where no
+            place is known at all.
     """
 
     shared_tiles: dict[str, int]
     distances: tuple[Distances, ...]
     frequencies: dict[str, tuple[float, ...]]
     lacking: dict[str, tuple[str, ...]]
+    without_place: dict[str, int]
 
 
 def spatial_findings(dataset: Dataset, split: Split) -> SpatialFindings:
@@ -59,18 +62,25 @@ def spatial_findings(dataset: Dataset, split: Split) -> SpatialFindings:
             part: tuple(name for name, share in zip(dataset.class_names, shares, strict=True) if share == 0)
             for part, shares in frequencies.items()
         },
+        without_place=_without_place(dataset, parts),
     )
 
 
 def findings_in_words(findings: SpatialFindings) -> list[str]:
     """One sentence a finding."""
     words = [
-        f"{pair}: {count:,} tile{'' if count == 1 else 's'} in common" for pair, count in findings.shared_tiles.items()
+        f"{pair}: {count:,} source tile{'' if count == 1 else 's'} or scene{'' if count == 1 else 's'} in common"
+        for pair, count in findings.shared_tiles.items()
     ]
     words += [
         f"{found.of} to {found.to}: the nearest {_kilometres(found.nearest)} apart, the median "
         f"{_kilometres(found.median)}"
         for found in findings.distances
+    ]
+    words += [
+        f"{part}: {count:,} sample{'' if count == 1 else 's'} without a known place, in none of these distances"
+        for part, count in findings.without_place.items()
+        if count
     ]
     words += [
         f"{part} lacks {len(names)} of {len(findings.frequencies[part])} labels: {', '.join(names)}"
@@ -103,6 +113,13 @@ def _distances(dataset: Dataset, parts: dict[str, Indices]) -> list[Distances]:
             arcs = arc_of_chord(chords)
             found.append(Distances(of=later, to=earlier, nearest=float(arcs.min()), median=float(np.median(arcs))))
     return found
+
+
+def _without_place(dataset: Dataset, parts: dict[str, Indices]) -> dict[str, int]:
+    if dataset.longitude_latitude is None:
+        return {}
+    unknown = np.asarray(~np.isfinite(dataset.longitude_latitude).all(axis=1))
+    return {} if unknown.all() else {part: int(unknown[indices].sum()) for part, indices in parts.items()}
 
 
 def _frequencies(dataset: Dataset, indices: Indices) -> tuple[float, ...]:
