@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 
 from konvoi.data.store import Store
 from konvoi.evaluation.several_labels import SeveralLabelScores
+from konvoi.models.weights import contract_in
 from konvoi.run import load_run
 
 RECIPE = """
@@ -155,6 +157,19 @@ class TestTransfer:
         assert torch.equal(found["norm2.running_mean"], given["norm2.running_mean"])
         torch.testing.assert_close(found["conv1.weight"], given["conv1.weight"][:, [2, 1, 0]] * 4 / 3)
         assert not torch.equal(found["logits.weight"], given["logits.weight"])
+
+    def test_a_checkpoint_alone_carries_the_contract_of_its_bands(self, folder: Path) -> None:
+        (weights,) = (folder / "run" / "checkpoints").glob("best-*.safetensors")
+        shutil.copy(weights, folder / "weights.safetensors")
+        contract = contract_in(folder / "weights.safetensors")
+        assert contract is not None
+        assert contract.bands == ("B02", "B03", "B04", "B08")
+        assert contract.mean == load_run(folder / "run").bands.mean
+        overrides = ("source.bands=[B08,B02]", "pretrained.weights=weights.safetensors", "budget.epochs=1")
+        sets = [part for override in overrides for part in ("--set", override)]
+        done = konvoi("train", "recipe.yaml", "--data-dir", "store", "--run-dir", "from-file", *sets, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert "first layer from 4 to 2 bands: B08, B02 as trained" in load_run(folder / "from-file").facts.start
 
     def test_pretraining_and_fine_tuning_in_one_recipe(self, folder: Path) -> None:
         overrides = (

@@ -10,7 +10,7 @@ from konvoi.data.bands import Bands
 from konvoi.data.weight_files import weight_file
 from konvoi.errors import RunError
 from konvoi.models.stages import last_layer
-from konvoi.models.weights import PUBLIC_WEIGHTS, BandContract, read_weights, start_from
+from konvoi.models.weights import PUBLIC_WEIGHTS, BandContract, contract_in, read_weights, start_from
 from konvoi.recipe import Recipe
 from konvoi.recipe.schema import Pretrained
 from konvoi.run import load_run
@@ -47,10 +47,10 @@ def contract_of(pretrained: Pretrained) -> Bands | None:
     """
     if Path(pretrained.weights).is_dir():
         return load_run(pretrained.weights).bands
-    known = PUBLIC_WEIGHTS.get(pretrained.weights)
-    if known is None:
+    known, path = PUBLIC_WEIGHTS.get(pretrained.weights), Path(pretrained.weights).expanduser()
+    contract = known.contract if known is not None else contract_in(path) if path.is_file() else None
+    if contract is None:
         return None
-    contract = known.contract
     return Bands(
         names=contract.bands,
         scale=(1.0,) * len(contract.bands),
@@ -88,7 +88,8 @@ def start_from_pretrained(network: nn.Module, pretrained: Pretrained, bands: Ban
                 f"pretrained.weights: there is no file, run folder or set of public weights {pretrained.weights!r}. "
                 f"Public sets are {', '.join(PUBLIC_WEIGHTS)}."
             )
-        state, contract, origin = read_weights(path), known.contract if known else None, pretrained.weights
+        state, origin = read_weights(path), pretrained.weights
+        contract = known.contract if known else contract_in(path)
     words = start_from(network, state, bands.names, contract, origin)
     if pretrained.freeze:
         for parameter in network.parameters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
@@ -185,6 +186,7 @@ def _training(recipe: Recipe, material: Material, run: Run, device: torch.device
         run.checkpoints,
         display,
         run.write_history,
+        json.dumps({"bands": material.bands.to_json(), "class_names": material.dataset.class_names}),
     )
 
 

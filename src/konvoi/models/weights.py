@@ -5,6 +5,7 @@ Fetching files is in `data.weight_files`; which weights a recipe starts from is 
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from konvoi.errors import RunError
@@ -89,7 +91,7 @@ PUBLIC_WEIGHTS: dict[str, PublicWeights] = {
 
 _SAME_BAND = {"red": "B04", "green": "B03", "blue": "B02"}
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
-_PREFIXES = ("module.", "backbone.", "encoder.", "encoder_q.", "model.")
+_PREFIXES = ("network/", "module.", "backbone.", "encoder.", "encoder_q.", "model.")
 
 
 def read_weights(path: Path) -> State:
@@ -124,6 +126,21 @@ def read_weights(path: Path) -> State:
     while prefix := next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
+
+
+def contract_in(path: Path) -> BandContract | None:
+    """The contract that a checkpoint of Konvoi carries; None in other files."""
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            content = json.loads((file.metadata() or {}).get("contract") or "null")
+    except (OSError, SafetensorError, ValueError) as error:
+        raise RunError(f"The weights {path} cannot be read: {error}.") from error
+    if content is None:
+        return None
+    bands = content["bands"]
+    return BandContract(tuple(bands["names"]), bands["units"][0], tuple(bands["mean"]), tuple(bands["deviation"]))
 
 
 def adapt_first_layer(weight: Tensor, expected: tuple[str, ...], found: tuple[str, ...]) -> tuple[Tensor, str]:

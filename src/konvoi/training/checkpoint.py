@@ -1,8 +1,8 @@
 """Checkpoints: the whole state of a training in one safetensors file, written aside and renamed.
 
-Tensors are named `network/…`, `average/…` and `optimiser/…`; everything else is JSON in the file's header. Nothing is
-pickled. The best epoch's weights lie in a file of their own, which the last checkpoint names, so that the two
-always belong together.
+Tensors are named `network/…`, `average/…` and `optimiser/…`; everything else is JSON in the file's header, the contract
+of the bands and the names of the classes among it. Nothing is pickled. The best epoch's weights lie in a file of their
+own, which the last checkpoint names, so that the two always belong together.
 """
 
 from __future__ import annotations
@@ -70,22 +70,29 @@ class KeptWeights:
     finished: bool
 
 
-def save_checkpoint(folder: Path, tensors: dict[str, Tensor], progress: Progress) -> None:
+def save_checkpoint(folder: Path, tensors: dict[str, Tensor], progress: Progress, contract: str = "") -> None:
     """Replace `last.safetensors`, then remove weights files that it no longer names.
+
+    Args:
+        folder: of the checkpoints.
+        tensors: network, average and optimiser.
+        progress: where the training stands.
+        contract: JSON of what the weights expect and answer; see `experiment.training`.
 
     Raises:
         RunError: the disk is full or the folder cannot be written; the checkpoint before is untouched.
     """
-    _write(folder / LAST, tensors, {"progress": progress.model_dump_json()})
+    _write(folder / LAST, tensors, {"progress": progress.model_dump_json(), "contract": contract})
     for file in folder.glob("best-*.safetensors"):
         if file.name != progress.best_file:
             file.unlink(missing_ok=True)
 
 
-def save_best(folder: Path, weights: dict[str, Tensor], epoch: int) -> str:
+def save_best(folder: Path, weights: dict[str, Tensor], epoch: int, contract: str = "") -> str:
     """Write the weights of the best epoch and return the file's name; `save_checkpoint` makes them count."""
     name = f"best-{epoch:04d}.safetensors"
-    _write(folder / name, {f"network/{key}": value for key, value in weights.items()}, {"epoch": str(epoch)})
+    tensors = {f"network/{key}": value for key, value in weights.items()}
+    _write(folder / name, tensors, {"epoch": str(epoch), "contract": contract})
     return name
 
 

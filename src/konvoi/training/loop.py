@@ -97,6 +97,7 @@ class Training:
         checkpoints: Path,
         display: Display,
         publish: Callable[[tuple[EpochRecord, ...]], None],
+        contract: str = "",
     ) -> None:
         """Set up a training at its start.
 
@@ -110,6 +111,7 @@ class Training:
             checkpoints: an existing folder.
             display: is told of every step.
             publish: is given the history whenever a checkpoint was written.
+            contract: goes into every checkpoint, for whoever has the file and not the run.
         """
         self.recipe = recipe
         memory_format = torch.channels_last if recipe.compute.channels_last else torch.contiguous_format
@@ -126,6 +128,7 @@ class Training:
         self._checkpoints = checkpoints
         self._display = display
         self._publish = publish
+        self._contract = contract
         self._unchecked: list[tuple[Tensor, Tensor, int]] = []
         self._best_weights: dict[str, Tensor] | None = None
         self._saved_at = time.monotonic()
@@ -246,7 +249,7 @@ class Training:
         self._check_losses()
         self._check_weights()
         if self._best_weights is not None and self.progress.best_epoch is not None:
-            name = save_best(self._checkpoints, self._best_weights, self.progress.best_epoch)
+            name = save_best(self._checkpoints, self._best_weights, self.progress.best_epoch, self._contract)
             self._note(best_file=name)
             self._best_weights = None
         if self.scaler.is_enabled():
@@ -254,7 +257,7 @@ class Training:
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
         if self.average:
             tensors |= {f"average/{name}": value for name, value in self.average.network.state_dict().items()}
-        save_checkpoint(self._checkpoints, tensors | optimiser_tensors(self.optimiser), self.progress)
+        save_checkpoint(self._checkpoints, tensors | optimiser_tensors(self.optimiser), self.progress, self._contract)
         self._publish(self.progress.history)
         self._saved_at = time.monotonic()
         if "checkpoint" in self.progress.seconds:
