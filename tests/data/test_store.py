@@ -191,6 +191,18 @@ def store(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return pack(open_patches(archive, None, PatchOptions()), tmp_path_factory.mktemp("store"), shard_size=16)
 
 
+def test_version_2_has_the_19_labels_already(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="version 2's tables are Parquet")
+    generate_bigearthnet(tmp_path / "archive", 8, seed=1, version=2)
+    pack(open_patches(tmp_path / "archive", None, PatchOptions()), tmp_path / "store")
+    packed, merged = (
+        read_store(StoreSource(kind="store", folder=str(tmp_path / "store"), nomenclature=nomenclature))
+        for nomenclature in ("as-packed", "bigearthnet-19")
+    )
+    assert packed.class_names == merged.class_names == LABELS_19
+    np.testing.assert_array_equal(packed.labels, merged.labels)
+
+
 class TestReading:
     def test_images_are_the_patches_on_one_grid(self, store: Store, source: PatchSource) -> None:
         names = ("B12", "B02", "B01", "B8A", "B03")

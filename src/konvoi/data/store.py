@@ -248,6 +248,8 @@ def file_digest(path: Path) -> str:
 def _in_19_labels(
     labels: NDArray[np.uint8], class_names: tuple[str, ...], folder: Path
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    if set(class_names) <= set(LABELS_19):
+        return labels, class_names
     unknown = [name for name in class_names if name not in LABELS_19_OF_43]
     if unknown:
         raise DataError(
