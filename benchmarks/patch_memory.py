@@ -29,7 +29,7 @@ optim: {kind: sgd, lr: 0.01}
 budget: {epochs: 1, batch: 64, keep: last}
 """
 SMALL, LARGE = 400, 4000
-SCENE_COLUMNS, SCENE_ROWS = 2400, {SMALL: 600, LARGE: 6000}
+SCENE_COLUMNS, SCENE_ROWS = 2400, {SMALL: 1800, LARGE: 18_000}
 
 
 class Peak:
@@ -120,7 +120,7 @@ def prepare(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="for archives, stores and scenes; about 3 GB")
+    parser.add_argument("--folder", type=Path, required=True, help="for archives, stores and scenes; about 4 GB")
     parser.add_argument("--task", choices=["packing", "training", "mapping"], help=argparse.SUPPRESS)
     parser.add_argument("--patches", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -135,7 +135,7 @@ def main() -> None:
     what = {
         "packing": f"packing {SMALL:,} or {LARGE:,} patches",
         "training": f"training ResNet-18 on {SMALL:,} or {LARGE:,} patches, batch 64",
-        "mapping": f"mapping a scene of {SCENE_ROWS[SMALL]} or {SCENE_ROWS[LARGE]} × {SCENE_COLUMNS} pixels, 12 bands",
+        "mapping": f"mapping a scene of {SCENE_ROWS[SMALL]:,} or {SCENE_ROWS[LARGE]:,} × {SCENE_COLUMNS:,} pixels, 12 bands",
     }
     print("| | peak memory, MiB | ten times as much, MiB | ratio |")
     print("|---|--:|--:|--:|")
