@@ -100,7 +100,9 @@ class Blocks(Section):
 
     size: PositiveFloat = Field(default=10.0, description="side of a tile, km")
     buffer: NonNegativeFloat = Field(
-        default=0.0, description="km; training and validation patches nearer than this to a later part are left out"
+        default=0.0,
+        description="km from centre to centre; training and validation patches nearer than this to a later part are "
+        "left out (patches of 1.2 km overlap, corner to corner, up to 1.7)",
     )
 
 
@@ -297,6 +299,9 @@ LossSection = Annotated[
 class OptimiserSection(Section):
     """What all optimisers share."""
 
+    lr_reference_batch: PositiveInt | None = Field(
+        default=None, description="the batch that lr is meant for; it is multiplied by (first) batch / this"
+    )
     weight_decay: NonNegativeFloat = 0.0
     decay_norms_and_biases: bool = Field(
         default=False,
@@ -342,7 +347,27 @@ class AdamW(OptimiserSection):
     weight_decay: NonNegativeFloat = 0.01
 
 
-OptimSection = Annotated[Sgd | Adam | AdamW, Field(discriminator="kind")]
+class Lars(OptimiserSection):
+    """SGD with momentum and a learning rate for each layer: layer-wise adaptive rate scaling, for large batches."""
+
+    kind: Literal["lars"]
+    lr: PositiveFloat = 1.0
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    trust: PositiveFloat = Field(default=0.001, description="learning rate of a layer: trust × ‖weights‖ / ‖update‖")
+
+
+class Lamb(OptimiserSection):
+    """AdamW with a learning rate for each layer, for large batches."""
+
+    kind: Literal["lamb"]
+    lr: PositiveFloat = 0.002
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-6
+    weight_decay: NonNegativeFloat = 0.01
+
+
+OptimSection = Annotated[Sgd | Adam | AdamW | Lars | Lamb, Field(discriminator="kind")]
 
 
 class Warmup(Section):
@@ -393,11 +418,24 @@ ScheduleSection = Annotated[
 ]
 
 
+class BatchChange(Section):
+    """Another batch size from an epoch on."""
+
+    epoch: PositiveInt = Field(description="the first epoch with it, counted from 0")
+    batch: PositiveInt
+
+
 class BudgetSection(Section):
     """How long to train and which weights to keep."""
 
     epochs: PositiveInt = 10
-    batch: PositiveInt = 64
+    batch: PositiveInt = Field(
+        default=64, description="samples of one optimiser step: over all ranks, and all of its micro-batches"
+    )
+    batch_schedule: tuple[BatchChange, ...] = Field(default=(), description="other batch sizes, later")
+    accumulate: PositiveInt = Field(
+        default=1, description="micro-batches whose gradients are added up for one optimiser step"
+    )
     keep: Literal["best", "last"] = Field(
         default="best",
         description="best: the epoch of highest validation accuracy (with several labels a sample: macro mAP), of "
@@ -419,9 +457,31 @@ class ComputeSection(Section):
     """On what, and in which arithmetic; never what is learned."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
     channels_last: bool = True
     compile: bool = False
+
+
+class LocalSgd(Section):
+    """From a step on, every rank goes its own way, and the weights are averaged now and then."""
+
+    first_step: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="before it, gradients are averaged at every step (post-local SGD)"
+    )
+    every: Annotated[int, Field(ge=2)] = Field(default=8, description="steps from one averaging to the next")
+
+
+class ParallelSection(Section):
+    """How several ranks work together on one training; with one rank, it changes nothing."""
+
+    batch_norm: Literal["local", "synchronised"] = Field(
+        default="local", description="statistics of a rank's own share of the batch, or of the whole batch"
+    )
+    gradients: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="in which they travel between ranks"
+    )
+    bucket: PositiveFloat = Field(default=25.0, description="MiB of gradients that travel together")
+    local_sgd: LocalSgd | None = None
 
 
 class Pretraining(Section):
@@ -455,6 +515,7 @@ class Recipe(Section):
     schedule: ScheduleSection = ConstantSchedule(kind="constant")
     budget: BudgetSection = BudgetSection()
     compute: ComputeSection = ComputeSection()
+    parallel: ParallelSection = ParallelSection()
     pretraining: Pretraining | None = None
     seed: int = 0
 
@@ -467,6 +528,16 @@ class Recipe(Section):
             )
         if self.input.normalise == "weights" and self.pretrained is None and self.pretraining is None:
             raise ValueError("input.normalise is weights, and the recipe names no pretrained weights")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_grow_in_order(self) -> Self:
+        epochs = [change.epoch for change in self.budget.batch_schedule]
+        if epochs != sorted(set(epochs)) or any(epoch >= self.budget.epochs for epoch in epochs):
+            raise ValueError(
+                f"budget.batch_schedule changes at epochs {epochs}; they must rise and lie below budget.epochs "
+                f"({self.budget.epochs})"
+            )
         return self
 
     @model_validator(mode="after")
