@@ -132,10 +132,11 @@ def main() -> None:
         return
     prepare(arguments.folder)
     command = [sys.executable, __file__, "--folder", str(arguments.folder)]
+    rows = f"{SCENE_ROWS[SMALL]:,} or {SCENE_ROWS[LARGE]:,}"
     what = {
         "packing": f"packing {SMALL:,} or {LARGE:,} patches",
         "training": f"training ResNet-18 on {SMALL:,} or {LARGE:,} patches, batch 64",
-        "mapping": f"mapping a scene of {SCENE_ROWS[SMALL]:,} or {SCENE_ROWS[LARGE]:,} × {SCENE_COLUMNS:,} pixels, 12 bands",
+        "mapping": f"mapping a scene of {rows} × {SCENE_COLUMNS:,} pixels, 12 bands",
     }
     print("| | peak memory, MiB | ten times as much, MiB | ratio |")
     print("|---|--:|--:|--:|")
