@@ -9,6 +9,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "konvoi"
 
 LAYERS = [
     {"errors", "record", "files", "randomness", "memory", "environment"},
+    {"parallel"},
     {"recipe"},
     {"data", "models"},
     {"evaluation"},

@@ -22,6 +22,14 @@ class RunError(KonvoiError):
     """A run folder cannot be written, read, or resumed."""
 
 
+class LaunchError(KonvoiError):
+    """The ranks of a training were not started as they should be, or did not find each other."""
+
+
+class RankLost(KonvoiError):
+    """Another rank ended; what it met is said there, once, and not here."""
+
+
 class TrainingDiverged(KonvoiError):
     """The loss is no longer a finite number; the last good checkpoint is kept."""
 

@@ -29,7 +29,7 @@ def test_an_epoch_shows_every_sample_once_in_batches_of_nearly_one_size(samples,
     indices = np.arange(0, samples, 2)
     batches = Batches(data, indices, STORED, batch, seed)
     seen, sizes = [], []
-    for entry in batches.epoch(epoch):
+    for (entry,) in batches.epoch(epoch):
         numbers = entry.images[:, 0, 0, 0].long()
         assert torch.equal(entry.labels, numbers % 3)
         seen += numbers.tolist()
@@ -38,7 +38,7 @@ def test_an_epoch_shows_every_sample_once_in_batches_of_nearly_one_size(samples,
     assert seen == batches.positions(epoch).tolist()
     assert max(sizes) <= batch
     assert max(sizes) - min(sizes) <= 1
-    assert len(sizes) == batches.steps_per_epoch == -(-len(indices) // batch)
+    assert len(sizes) == batches.steps.in_epoch(epoch) == -(-len(indices) // batch)
 
 
 @pytest.mark.parametrize("augment", [AugmentSection(), AugmentSection(shift=1, rotate=20, elastic=1)])
@@ -47,7 +47,7 @@ def test_an_epoch_that_starts_in_the_middle_goes_on_as_if_it_had_not(augment: Au
     whole = list(Batches(data, np.arange(100), STORED, 16, 3, augment).epoch(2))
     rest = list(Batches(data, np.arange(100), STORED, 16, 3, augment).epoch(2, first_step=4))
     assert len(rest) == len(whole) - 4
-    for expected, found in zip(whole[4:], rest, strict=True):
+    for (expected,), (found,) in zip(whole[4:], rest, strict=True):
         assert torch.equal(expected.images, found.images)
         assert torch.equal(expected.labels, found.labels)
 
@@ -56,7 +56,7 @@ def test_what_happens_to_a_sample_does_not_depend_on_the_batch_size() -> None:
     data = numbered(60, side=8)
     augment = AugmentSection(shift=2, rotate=30)
     images = [
-        torch.cat([b.images for b in Batches(data, np.arange(60), STORED, size, 0, augment).epoch(0)])
+        torch.cat([b.images for (b,) in Batches(data, np.arange(60), STORED, size, 0, augment).epoch(0)])
         for size in (7, 60)
     ]
     torch.testing.assert_close(images[0], images[1])
@@ -75,7 +75,7 @@ def test_standard_normalisation_has_mean_zero_and_deviation_one() -> None:
     bands = Bands(("r", "g", "b"), (1 / 255,) * 3, ("",) * 3)
     data = Dataset("rgb", images, np.zeros(500, np.int64), ("a", "b"), bands, None, "a test")
     batches = Batches(data, np.arange(500), data.bands.fitted("standard", *pixel_statistics(images)), 500, 0)
-    (batch,) = batches.epoch(0)
+    ((batch,),) = batches.epoch(0)
     torch.testing.assert_close(batch.images.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(batch.images.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-5, rtol=0)
 

@@ -50,8 +50,8 @@ def test_an_epoch_that_starts_in_the_middle_is_turned_the_same() -> None:
     bands = GREY.fitted("unit", np.zeros(1), np.ones(1))
     batches = Batches(data, np.arange(50), bands, 8, 0, AugmentSection(symmetries=True))
     whole, rest = list(batches.epoch(4)), list(batches.epoch(4, first_step=3))
-    for expected, found in zip(whole[3:], rest, strict=True):
+    for (expected,), (found,) in zip(whole[3:], rest, strict=True):
         assert torch.equal(expected.images, found.images)
     plain = list(Batches(data, np.arange(50), bands, 8, 0).epoch(4))
-    assert not torch.equal(plain[0].images, whole[0].images)
-    torch.testing.assert_close(plain[0].images.sum((1, 2, 3)), whole[0].images.sum((1, 2, 3)))
+    assert not torch.equal(plain[0][0].images, whole[0][0].images)
+    torch.testing.assert_close(plain[0][0].images.sum((1, 2, 3)), whole[0][0].images.sum((1, 2, 3)))

@@ -57,16 +57,16 @@ def test_weights_equal_those_of_a_bare_loop(optimiser: str, small_recipe, make_t
     images = torch.from_numpy(dataset.images).float() / 16
     labels = torch.from_numpy(dataset.labels)
     bare_optimiser = reference_optimiser(recipe.optim, reference)
-    bounds = training.batches
+    steps = training.batches.steps
     reference.train()
     step = 0
     for epoch in range(recipe.budget.epochs):
         order = training.batches.positions(epoch)
-        for number in range(bounds.steps_per_epoch):
-            start, end = bounds.bounds(number)
+        for number in range(steps.in_epoch(epoch)):
+            start, end = steps.bounds(epoch, number)
             chosen = order[start:end]
             for group in bare_optimiser.param_groups:
-                group["lr"] = learning_rate(recipe.schedule, recipe.optim.lr, step, bounds.steps_per_epoch, 3)
+                group["lr"] = learning_rate(recipe.schedule, recipe.optim.lr, step, steps.in_epoch(0), 3)
             seed_torch(recipe.seed, "step", step)
             loss = nn.CrossEntropyLoss(label_smoothing=0.1)(reference(images[chosen]), labels[chosen])
             bare_optimiser.zero_grad()
@@ -112,7 +112,7 @@ def test_history_holds_the_means_of_the_epoch(small_recipe, make_training) -> No
     history = training.run().history
     network = material.network.train()
     losses, correct = 0.0, 0
-    for batch in training.batches.epoch(0):
+    for (batch,) in training.batches.epoch(0):
         logits = network(batch.images)
         losses += nn.functional.cross_entropy(logits, batch.labels, reduction="sum").item()
         correct += int((logits.argmax(1) == batch.labels).sum())
@@ -237,9 +237,9 @@ def test_a_gpu_step_equals_a_processor_step(small_recipe) -> None:
             torch.randint(10, (64,), generator=stream).to(device),
         )
         optimiser = build_optimiser(small_recipe().optim, network)
-        scaler = torch.amp.GradScaler(device, enabled=False)
+        scaler, loss = torch.amp.GradScaler(device, enabled=False), nn.CrossEntropyLoss()
         for _ in range(3):
-            train_step(network, batch, optimiser, Precision("float32", ""), scaler)
+            train_step(network, (batch,), loss, optimiser, Precision("float32", ""), scaler)
         states.append([value.cpu() for value in network.state_dict().values()])
     for expected, found in zip(*states, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

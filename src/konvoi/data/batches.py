@@ -1,13 +1,16 @@
-"""One epoch of training samples, batch by batch.
+"""One epoch of training samples, step by step, for one rank.
 
 Every sample once an epoch (those with rare labels more often, where the recipe says so), in an order that is a pure
-function of (seed, epoch); so an epoch can start at any step. A batch is gathered as stored, and converted, augmented
+function of (seed, epoch); so an epoch can start at any step, and ranks divide it by arithmetic (`data.steps`). Random
+changes belong to positions of the epoch and not to ranks, so a sample is changed alike whichever rank sees it, and no
+two ranks draw the same numbers. A batch is gathered as stored, and converted, augmented
 and normalised on the device, with no work for single samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,24 +23,28 @@ from konvoi.data.dataset import Dataset
 from konvoi.data.images import read_batches, reader
 from konvoi.data.repetition import Repetition
 from konvoi.data.split import Indices
+from konvoi.data.steps import Steps
 from konvoi.randomness import numpy_stream
 from konvoi.recipe.schema import AugmentSection
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images `(n, C, H, W)` float32, normalised, and labels `(n,)` int64 or `(n, K)` uint8, on the device."""
+    """A micro-batch of one rank: all of a step's samples where there is one rank and nothing is accumulated.
+
+    Attributes:
+        images: `(n, C, H, W)` float32, normalised, on the device.
+        labels: `(n,)` int64 or `(n, K)` uint8, on the device.
+        share: n / samples of the whole step, over all ranks and micro-batches.
+    """
 
     images: Tensor
     labels: Tensor
+    share: float = 1.0
 
 
 class Batches:
-    """The batches of one split, for training.
-
-    An epoch of N samples has ⌈N / batch size⌉ steps whose batches differ by at most one sample: no tiny last
-    batch, whose gradient would be mostly noise and whose batch statistics may not exist.
-    """
+    """The batches of one split, for training."""
 
     def __init__(
         self,
@@ -51,6 +58,10 @@ class Batches:
         channels_last: bool = True,
         resample: str = "bilinear",
         repeat_rare: float | None = None,
+        changes: Sequence[tuple[int, int]] = (),
+        accumulate: int = 1,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         """Prepare the batches.
 
@@ -58,18 +69,25 @@ class Batches:
             dataset: where the samples are.
             indices: which of them, for example `split.train`.
             bands: fitted on the training split; see `Bands.fitted`.
-            batch_size: the largest batch.
+            batch_size: the largest batch of a step, over all ranks and micro-batches.
             seed: of order and augmentation.
             augment: the random changes, none by default.
             device: where the batches are made, the CPU by default.
             channels_last: memory format of the images.
             resample: how coarser bands are brought to the finest grid, `bilinear` or `nearest`.
             repeat_rare: samples with labels rarer than this share are repeated; see `data.repetition`.
+            changes: epochs, counted from 0, from which on another batch size holds.
+            accumulate: micro-batches of a step.
+            rank: of this process.
+            ranks: how many there are.
+
+        Raises:
+            RecipeError: a step has too few samples for so many ranks and micro-batches.
         """
         self.device = device or torch.device("cpu")
         self._repetition = None if repeat_rare is None else Repetition(dataset.labels[indices], repeat_rare)
         self.samples = len(indices) if self._repetition is None else self._repetition.samples_per_epoch
-        self.steps_per_epoch = -(-self.samples // batch_size)
+        self.steps = Steps(self.samples, batch_size, changes, accumulate, rank, ranks)
         self._seed = seed
         self._indices = np.ascontiguousarray(indices)
         self._images = dataset.images
@@ -78,27 +96,26 @@ class Batches:
         self._preparation = Preparation(bands, self.device, channels_last)
         self._augmentation = Augmentation(augment or AugmentSection(), seed)
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from `first_step` on; both are counted from 0."""
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Batch, ...]]:
+        """This rank's micro-batches of each step of an epoch, from `first_step` on; both are counted from 0."""
         order = self.positions(epoch)
         draws = self._augmentation.draws(epoch, self.samples) if self._augmentation.warps else None
         symmetries = self._augmentation.symmetries(epoch, self.samples)
-        bounds = [self.bounds(step) for step in range(first_step, self.steps_per_epoch)]
+        numbers = range(first_step, self.steps.in_epoch(epoch))
+        bounds = [own for number in numbers for own in self.steps.own(epoch, number)]
         chosen = [order[start:end] for start, end in bounds]
         turns = None if symmetries is None else [symmetries[start:end] for start, end in bounds]
-        stored = read_batches(self._images, self._reader, chosen, turns)
-        for (start, end), positions, images in zip(bounds, chosen, stored, strict=True):
-            if draws is not None:
-                images = self._augmentation.apply(images, draws[start:end].to(self.device))
-            labels = self._labels.index_select(0, torch.from_numpy(positions).to(self.device))
-            yield Batch(self._preparation.normalise(images), labels)
-
-    def bounds(self, step: int) -> tuple[int, int]:
-        """First and one past the last position of a step's batch."""
-        return (
-            step * self.samples // self.steps_per_epoch,
-            (step + 1) * self.samples // self.steps_per_epoch,
-        )
+        stored = zip(bounds, chosen, read_batches(self._images, self._reader, chosen, turns), strict=True)
+        for number in numbers:
+            first, last = self.steps.bounds(epoch, number)
+            micro_batches = []
+            for (start, end), positions, images in itertools.islice(stored, self.steps.accumulate):
+                if draws is not None:
+                    images = self._augmentation.apply(images, draws[start:end].to(self.device))
+                labels = self._labels.index_select(0, torch.from_numpy(positions).to(self.device))
+                share = (end - start) / (last - first)
+                micro_batches.append(Batch(self._preparation.normalise(images), labels, share))
+            yield tuple(micro_batches)
 
     def positions(self, epoch: int) -> Indices:
         """The samples of an epoch in their order, as positions in the data set."""

@@ -13,6 +13,7 @@ from torch import nn
 from konvoi.data.bands import Bands
 from konvoi.data.batches import Preparation
 from konvoi.data.images import Images, read_batches, reader
+from konvoi.parallel.ranks import ALONE, Ranks
 
 _MOST_IMAGES = 250
 _MOST_PIXELS = 1 << 20
@@ -27,6 +28,7 @@ def predict_logits(
     indices: NDArray[np.int64] | None = None,
     resample: str = "bilinear",
     batch_size: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> NDArray[np.float32]:
     """A network's logits, or whatever else it returns a row of for each image.
 
@@ -37,6 +39,7 @@ def predict_logits(
         indices: `(N,)`, which of the images; all by default.
         resample: how coarser bands are brought to the finest grid.
         batch_size: images at once; the result does not depend on it. Default: 250, and less where images are large.
+        ranks: divide the batches among them; each gets all rows, the same bits as one rank alone would compute.
 
     Returns:
         `(N, K)`, float32.
@@ -54,18 +57,21 @@ def predict_logits(
     stored = images[chosen] if isinstance(images, np.ndarray) and len(chosen) < len(images) else images
     positions = np.arange(len(chosen)) if stored is not images else chosen
     batches = [positions[start : start + batch_size] for start in range(0, len(positions), batch_size)]
+    # Whole batches, and every rank at least one: how samples are put together changes the rounding.
+    own = range(ranks.rank, len(batches), ranks.size) or range(len(batches) - 1, len(batches))
     result: NDArray[np.float32] | None = None
-    for batch, values in zip(batches, read_batches(stored, reader(stored, device, resample), batches), strict=True):
+    read = read_batches(stored, reader(stored, device, resample), [batches[number] for number in own])
+    for number, values in zip(own, read, strict=True):
         logits = network(preparation.normalise(values))
         # One array for all: small results kept between large temporary arrays would break the memory into pieces.
         if result is None:
-            result = np.empty((len(chosen), logits.shape[1]), dtype=np.float32)
-            filled = 0
-        result[filled : filled + len(batch)] = logits.cpu().numpy()
-        filled += len(batch)
+            result = np.zeros((len(chosen), logits.shape[1]), dtype=np.float32)
+        if number % ranks.size == ranks.rank:
+            result[number * batch_size : number * batch_size + len(batches[number])] = logits.cpu().numpy()
     for module, training in zip(network.modules(), was_training, strict=True):
         module.training = training
     assert result is not None, "there are no images"
+    ranks.merge_rows(result)
     return result
 
 

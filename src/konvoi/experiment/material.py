@@ -24,6 +24,7 @@ from konvoi.errors import RecipeError, RunError
 from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
 from konvoi.evaluation.validation import ValidationScores, several_label_validation, single_label_validation
 from konvoi.models.build import build_network
+from konvoi.parallel.ranks import ALONE, Ranks
 from konvoi.randomness import numpy_stream, seed_torch
 from konvoi.recipe import Recipe
 from konvoi.run import DataFacts, Places, Run
@@ -81,8 +82,10 @@ def prepare_again(run: Run, data_dir: str | Path | None) -> Material:
     return material
 
 
-def make_batches(recipe: Recipe, material: Material, device: torch.device | None = None) -> Batches:
-    """The batches of the training split as the recipe wants them."""
+def make_batches(
+    recipe: Recipe, material: Material, device: torch.device | None = None, ranks: Ranks = ALONE
+) -> Batches:
+    """This rank's batches of the training split as the recipe wants them."""
     return Batches(
         material.dataset,
         material.split.train,
@@ -94,6 +97,10 @@ def make_batches(recipe: Recipe, material: Material, device: torch.device | None
         recipe.compute.channels_last,
         recipe.input.resample,
         recipe.input.repeat_rare,
+        [(change.epoch, change.batch) for change in recipe.budget.batch_schedule],
+        recipe.budget.accumulate,
+        ranks.rank,
+        ranks.size,
     )
 
 
@@ -103,15 +110,15 @@ def make_loss(recipe: Recipe, material: Material, device: torch.device | None = 
     return build_loss(recipe.loss, labels, device or torch.device("cpu"))
 
 
-def make_validation(recipe: Recipe, material: Material) -> Validate:
-    """A function that scores a network on the validation split."""
+def make_validation(recipe: Recipe, material: Material, ranks: Ranks = ALONE) -> Validate:
+    """A function that scores a network on the validation split, of which each rank works on its share."""
     dataset, indices = material.dataset, material.split.validation
     labels: NDArray[Any] = dataset.labels[indices]
     to_probabilities = sigmoid if dataset.several_labels else softmax
     score = several_label_validation if dataset.several_labels else single_label_validation
 
     def validate(network: nn.Module) -> ValidationScores:
-        logits = predict_logits(network, dataset.images, material.bands, indices, recipe.input.resample)
+        logits = predict_logits(network, dataset.images, material.bands, indices, recipe.input.resample, ranks=ranks)
         return score(to_probabilities(logits), labels)
 
     return validate

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +22,8 @@ from konvoi.errors import RunError, TrainingDiverged, TrainingInterrupted
 from konvoi.evaluation.validation import ValidationScores
 from konvoi.files import remove_leftovers
 from konvoi.memory import keep_freed_memory
+from konvoi.models.synchronised_norm import synchronise_batch_norm
+from konvoi.parallel.ranks import ALONE, Ranks
 from konvoi.randomness import seed_torch
 from konvoi.recipe import Recipe, recipe_fingerprint
 from konvoi.training.average import AveragedNetwork
@@ -32,13 +37,14 @@ from konvoi.training.checkpoint import (
     save_checkpoint,
     with_prefix,
 )
+from konvoi.training.data_parallel import DataParallel
 from konvoi.training.display import Display
 from konvoi.training.history import EpochRecord
 from konvoi.training.interruption import SignalWatch
 from konvoi.training.losses import Loss
 from konvoi.training.optimiser import build_optimiser, set_learning_rate
 from konvoi.training.precision import Precision
-from konvoi.training.schedule import learning_rate
+from konvoi.training.schedule import learning_rate, peak_learning_rate
 
 Validate = Callable[[nn.Module], ValidationScores]
 """From a network to its scores on the validation split."""
@@ -49,31 +55,42 @@ _STEPS_PER_CHECK = 20
 
 def train_step(
     network: Callable[[Tensor], Tensor],
-    batch: Batch,
+    micro_batches: Sequence[Batch],
     loss_of: Loss,
     optimiser: torch.optim.Optimizer,
     precision: Precision,
     scaler: torch.amp.GradScaler,
     clip_norm: float | None = None,
+    ranks: int = 1,
+    exchange: Callable[[bool], AbstractContextManager[object]] = nullcontext,
 ) -> tuple[Tensor, Tensor]:
-    """Forward, loss, backward, step.
+    """Forward, loss, backward for each micro-batch; then one step.
 
     Returns:
-        The mean loss of the batch and its number of correct predictions, both on the device; where a sample has
-        several labels, each right decision over one of K labels counts 1/K.
+        This rank's part of the batch's mean loss, and its number of correct predictions, both on the device; where a
+        sample has several labels, each right decision over one of K labels counts 1/K. Their sums over ranks are those
+        of the whole batch.
     """
-    with precision.autocast(batch.images.device):
-        logits = network(batch.images)
-    loss = loss_of(logits.float(), batch.labels)
     optimiser.zero_grad()
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    losses, correct = [], []
+    for batch in micro_batches:
+        # Gradients are added up, and travel between ranks with the last micro-batch alone.
+        with exchange(batch is micro_batches[-1]):
+            with precision.autocast(batch.images.device):
+                logits = network(batch.images)
+            # Every sample of the step weighs alike, however unevenly they lie on ranks and micro-batches.
+            loss = loss_of(logits.float(), batch.labels) * batch.share
+            # The exchange takes the mean over ranks; the step needs the sum of their parts.
+            scaler.scale(loss * ranks).backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+        correct.append(count_correct(logits.detach(), batch.labels))
     if clip_norm is not None:
         scaler.unscale_(optimiser)
         parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
         nn.utils.clip_grad_norm_(parameters, clip_norm)
     scaler.step(optimiser)
     scaler.update()
-    return loss.detach(), count_correct(logits.detach(), batch.labels)
+    return torch.stack(losses).sum(), torch.stack(correct).sum()
 
 
 def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
@@ -98,6 +115,7 @@ class Training:
         display: Display,
         publish: Callable[[tuple[EpochRecord, ...]], None],
         contract: str = "",
+        ranks: Ranks = ALONE,
     ) -> None:
         """Set up a training at its start.
 
@@ -112,17 +130,23 @@ class Training:
             display: is told of every step.
             publish: is given the history whenever a checkpoint was written.
             contract: goes into every checkpoint, for whoever has the file and not the run.
+            ranks: those that train it together; the first one's weights are given to all.
         """
         self.recipe = recipe
         memory_format = torch.channels_last if recipe.compute.channels_last else torch.contiguous_format
         self.network = network.to(device=batches.device, memory_format=memory_format)  # type: ignore[call-overload]
+        if ranks.several and recipe.parallel.batch_norm == "synchronised":
+            self.network = synchronise_batch_norm(self.network, batches.device)
+        self.parallel = DataParallel(self.network, recipe.parallel, ranks, batches.device)
         self.batches = batches
         self.optimiser = build_optimiser(recipe.optim, self.network)
         self.average = AveragedNetwork(self.network, recipe.budget.ema) if recipe.budget.ema else None
         self.scaler = torch.amp.GradScaler(batches.device.type, enabled=precision.needs_scaler)
         self.precision = precision
         self.progress = Progress(recipe=recipe_fingerprint(recipe))
-        self._forward = torch.compile(self.network) if recipe.compute.compile else self.network
+        self._forward = torch.compile(self.parallel.module) if recipe.compute.compile else self.parallel.module
+        self._ranks = ranks
+        self._peak = peak_learning_rate(recipe)
         self._loss = loss
         self._validate = validate
         self._checkpoints = checkpoints
@@ -132,6 +156,7 @@ class Training:
         self._unchecked: list[tuple[Tensor, Tensor, int]] = []
         self._best_weights: dict[str, Tensor] | None = None
         self._saved_at = time.monotonic()
+        self._next_agreement = 0
 
     @property
     def evaluated_network(self) -> nn.Module:
@@ -141,7 +166,7 @@ class Training:
     @property
     def step(self) -> int:
         """Finished optimiser steps."""
-        return self.progress.epoch * self.batches.steps_per_epoch + self.progress.step_in_epoch
+        return self.batches.steps.before(self.progress.epoch) + self.progress.step_in_epoch
 
     def run(self) -> Progress:
         """Train from where the progress stands to the end of the budget.
@@ -154,14 +179,16 @@ class Training:
         keep_freed_memory()
         self.precision.make_exact()
         self.save()
-        done = self.progress.epoch * self.batches.samples + self.batches.bounds(self.progress.step_in_epoch)[0]
+        epoch, steps = self.progress.epoch, self.batches.steps
+        done = epoch * steps.samples + steps.bounds(epoch, self.progress.step_in_epoch)[0]
         self._display.begin(self.recipe.budget.epochs, self.batches.samples, done)
         try:
             with SignalWatch() as signals:
                 while not self.progress.finished:
                     self._train_epoch(signals)
                     self._finish_epoch()
-                    self._stop_if_asked(signals)
+                    self._next_agreement = self.step
+                    self._agree(signals)
             self.save()
         finally:
             self._display.end()
@@ -176,33 +203,66 @@ class Training:
         }
         self._note(seconds=seconds)
         _set_training_mode(self.network)
-        for batch in _timed(self.batches.epoch(self.progress.epoch, self.progress.step_in_epoch), seconds):
+        epoch = self.progress.epoch
+        steps = self.batches.epoch(epoch, self.progress.step_in_epoch)
+        for micro_batches in _timed(steps, seconds):
             started = time.perf_counter()
+            step, size = self.step, self._size_of_step()
             set_learning_rate(self.optimiser, self._learning_rate())
-            seed_torch(self.recipe.seed, "step", self.step)
+            # Every rank has a stream of its own, and the first one that of a rank alone.
+            seed_torch(self.recipe.seed, "step", step, *([self._ranks.rank] if self._ranks.rank else []))
             loss, correct = train_step(
                 self._forward,
-                batch,
+                micro_batches,
                 self._loss,
                 self.optimiser,
                 self.precision,
                 self.scaler,
                 self.recipe.optim.clip_norm,
+                self._ranks.size,
+                partial(self.parallel.exchange, step),
             )
+            self.parallel.finish_step(step, self.optimiser)
             self._note(step_in_epoch=self.progress.step_in_epoch + 1)
             if self.average:
                 self.average.update(self.network, self.step)
-            self._unchecked.append((loss, correct, len(batch.labels)))
+            self._unchecked.append((loss, correct, size))
             if len(self._unchecked) == _STEPS_PER_CHECK:
                 self._check_losses()
-            self._display.advance(len(batch.labels))
-            self._stop_if_asked(signals)
+            self._display.advance(size)
             seconds["step"] += time.perf_counter() - started
-            if time.monotonic() - self._saved_at >= self.recipe.budget.checkpoint_seconds:
-                self.save()
+            self._agree(signals)
         started = time.perf_counter()
+        self.parallel.gather(self.optimiser)
         self._check_losses()
         seconds["step"] += time.perf_counter() - started
+
+    def _agree(self, signals: SignalWatch) -> None:
+        """Save or stop, where that is due; several ranks decide it together, about once a second."""
+        stop = float(signals.received or 0)
+        due = float(time.monotonic() - self._saved_at >= self.recipe.budget.checkpoint_seconds)
+        if self._ranks.several:
+            if self.step < self._next_agreement or not self.parallel.is_together(self.step):
+                return
+            steps = max(1, self.progress.step_in_epoch)
+            pace = self.progress.seconds.get("step", 0.0) / steps
+            # Of the clocks, the first rank's counts.
+            stop, due, pace = self._ranks.largest([stop, due if self._ranks.is_first else 0.0, pace])
+            self._next_agreement = self.step + max(1, min(_STEPS_PER_CHECK, int(1 / max(pace, 1e-6))))
+        if stop and not self.progress.finished:
+            self.save()
+            raise TrainingInterrupted(
+                f"Stopped in epoch {self.progress.epoch + 1} of {self.recipe.budget.epochs} after step "
+                f"{self.progress.step_in_epoch} of {self.batches.steps.in_epoch(self.progress.epoch)}; everything is "
+                "saved.",
+                int(stop),
+            )
+        if due:
+            self.save()
+
+    def _size_of_step(self) -> int:
+        start, end = self.batches.steps.bounds(self.progress.epoch, self.progress.step_in_epoch)
+        return end - start
 
     def _finish_epoch(self) -> None:
         progress, budget = self.progress, self.recipe.budget
@@ -239,15 +299,18 @@ class Training:
             recipe=progress.recipe,
             finished=record.epoch == budget.epochs or out_of_patience,
         )
-        if is_best and budget.keep == "best":
+        if is_best and budget.keep == "best" and self._ranks.is_first:
             self._best_weights = {key: value.clone() for key, value in self.evaluated_network.state_dict().items()}
         self._display.epoch_done(record)
 
     def save(self) -> None:
-        """Write a checkpoint of this moment, and the history with it."""
+        """Write a checkpoint of this moment, and the history with it; all ranks come here, and the first one writes."""
         started = time.perf_counter()
         self._check_losses()
         self._check_weights()
+        self._saved_at = time.monotonic()
+        if not self._ranks.is_first:
+            return
         if self._best_weights is not None and self.progress.best_epoch is not None:
             name = save_best(self._checkpoints, self._best_weights, self.progress.best_epoch, self._contract)
             self._note(best_file=name)
@@ -285,13 +348,12 @@ class Training:
         remove_leftovers(self._checkpoints)
 
     def _learning_rate(self, step: int | None = None) -> float:
-        return learning_rate(
-            self.recipe.schedule,
-            self.recipe.optim.lr,
-            self.step if step is None else step,
-            self.batches.steps_per_epoch,
-            self.recipe.budget.epochs,
-        )
+        steps = self.batches.steps
+        epoch, within = steps.locate(self.step if step is None else step)
+        # In steps of the first epoch: where a larger batch makes an epoch's steps fewer, each goes further.
+        first = steps.in_epoch(0)
+        travelled = epoch * first + within * first / steps.in_epoch(epoch)
+        return learning_rate(self.recipe.schedule, self._peak, travelled, first, self.recipe.budget.epochs)
 
     def _note(self, **changes: object) -> None:
         self.progress = self.progress.model_copy(update=changes)
@@ -302,17 +364,17 @@ class Training:
         unchecked, self._unchecked = self._unchecked, []
         if not unchecked:
             return
-        losses = torch.stack([loss for loss, _, _ in unchecked]).tolist()
-        correct = torch.stack([count for _, count, _ in unchecked]).tolist()
+        own = torch.stack([torch.stack([loss for loss, _, _ in unchecked]), torch.stack([c for _, c, _ in unchecked])])
+        losses, correct = np.reshape(self._ranks.sums(own.flatten().tolist()), (2, -1)).tolist()
         for position, loss in enumerate(losses):
             if not math.isfinite(loss):
                 self._diverge(f"the loss became {loss}", first_step + position)
-        sizes = [size for _, _, size in unchecked]
-        self._note(
-            loss_sum=self.progress.loss_sum + sum(loss * size for loss, size in zip(losses, sizes, strict=True)),
-            correct=self.progress.correct + sum(correct),
-            samples=self.progress.samples + sum(sizes),
-        )
+        progress = self.progress
+        loss_sum, correct_sum, samples = progress.loss_sum, progress.correct, progress.samples
+        # One after the other, so that the sum does not depend on how many were waiting.
+        for loss, count, (_, _, size) in zip(losses, correct, unchecked, strict=True):
+            loss_sum, correct_sum, samples = loss_sum + loss * size, correct_sum + count, samples + size
+        self._note(loss_sum=loss_sum, correct=correct_sum, samples=samples)
 
     def _check_weights(self) -> None:
         for network in {self.network, self.evaluated_network}:
@@ -321,22 +383,13 @@ class Training:
                     self._diverge(f"{name} holds values that are no finite numbers", self.step - 1)
 
     def _diverge(self, what: str, step: int) -> None:
-        per_epoch = self.batches.steps_per_epoch
+        epoch, within = self.batches.steps.locate(step)
         raise TrainingDiverged(
-            f"Training diverged: {what} at step {step + 1} (epoch {step // per_epoch + 1}, step "
-            f"{step % per_epoch + 1} of {per_epoch}) with learning rate {self._learning_rate(step):g}. The last good "
+            f"Training diverged: {what} at step {step + 1} (epoch {epoch + 1}, step {within + 1} of "
+            f"{self.batches.steps.in_epoch(epoch)}) with learning rate {self._learning_rate(step):g}. The last good "
             f"checkpoint is kept in {self._checkpoints}. Train anew with a lower optim.lr, a slower start "
             "(warmup_epochs, or rise of one-cycle, in the schedule), or optim.clip_norm."
         )
-
-    def _stop_if_asked(self, signals: SignalWatch) -> None:
-        if signals.received is not None and not self.progress.finished:
-            self.save()
-            raise TrainingInterrupted(
-                f"Stopped in epoch {self.progress.epoch + 1} of {self.recipe.budget.epochs} after step "
-                f"{self.progress.step_in_epoch} of {self.batches.steps_per_epoch}; everything is saved.",
-                signals.received,
-            )
 
 
 def _set_training_mode(network: nn.Module) -> None:
@@ -355,9 +408,9 @@ def _better(scores: ValidationScores, best: EpochRecord) -> bool:
     return (scores.mean_average_precision, -scores.loss) > (best.validation_map or 0.0, -best.validation_loss)
 
 
-def _timed(batches: Iterable[Batch], seconds: dict[str, float]) -> Iterator[Batch]:
-    """The same batches, with the time spent waiting for them added to `seconds["data"]`."""
-    iterator = iter(batches)
+def _timed(steps: Iterable[tuple[Batch, ...]], seconds: dict[str, float]) -> Iterator[tuple[Batch, ...]]:
+    """The same steps, with the time spent waiting for them added to `seconds["data"]`."""
+    iterator = iter(steps)
     while True:
         started = time.perf_counter()
         batch = next(iterator, None)

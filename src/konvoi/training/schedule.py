@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 
+from konvoi.recipe import Recipe
 from konvoi.recipe.schema import ConstantSchedule, CosineSchedule, OneCycleSchedule, StepSchedule
+
+
+def peak_learning_rate(recipe: Recipe) -> float:
+    """The optimiser's `lr`, in proportion to the batch where the recipe says for which batch it is meant.
+
+    P. Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677, the linear scaling rule. The batch is that of
+    the first epoch, over all ranks; so the rate does not depend on how many there are.
+    """
+    reference = recipe.optim.lr_reference_batch
+    return recipe.optim.lr if reference is None else recipe.optim.lr * recipe.budget.batch / reference
 
 
 def learning_rate(
     schedule: ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule,
     peak: float,
-    step: int,
+    step: float,
     steps_per_epoch: int,
     epochs: int,
 ) -> float:
@@ -19,8 +30,8 @@ def learning_rate(
     Args:
         schedule: the recipe's `schedule` section.
         peak: the optimiser's `lr`.
-        step: counted from 0 over all epochs.
-        steps_per_epoch: steps of one epoch.
+        step: counted from 0 over all epochs; where epochs have different numbers of steps, in steps of the first.
+        steps_per_epoch: steps of the first epoch.
         epochs: of the whole training.
     """
     total = steps_per_epoch * epochs

@@ -1,0 +1,95 @@
+"""`konvoi train --ranks N`: the processes of one machine, started and watched by PyTorch's elastic agent.
+
+When a rank dies, the agent stops the others and starts all anew, and they go on from the last checkpoint. An error that
+the user has to mend would only happen again; so a rank that met one notes its exit code in a file and ends as if all
+were well, and no restart follows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from konvoi.errors import LaunchError
+
+_OUTCOME = "KONVOI_OUTCOME"
+"""Names the file for the exit code, in the environment of the ranks."""
+
+_POLL_SECONDS = 0.1
+
+
+def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
+    """Run `konvoi` with these arguments as several ranks, until all have ended.
+
+    Args:
+        arguments: of the command line, without `konvoi`.
+        ranks: processes on this machine.
+        restarts: how often a rank may die before this gives up.
+
+    Returns:
+        The exit code: 0, that of an error that the user can mend, or 128 + the number of the signal that came.
+
+    Raises:
+        LaunchError: a rank died more often than `restarts`.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # The agent tells in many words what it does; what remains is which rank failed, and how.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // ranks)))
+    with tempfile.TemporaryDirectory(prefix="konvoi-") as folder:
+        outcome = Path(folder) / "exit-code"
+        os.environ[_OUTCOME] = str(outcome)
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=ranks,
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="127.0.0.1:0",
+            max_restarts=restarts,
+            monitor_interval=_POLL_SECONDS,
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", "konvoi", *arguments)
+        except SignalException as stopped:
+            return 128 + int(stopped.sigval)
+        except ChildFailedError as failed:
+            rank, failure = failed.get_first_failure()
+            how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"exit code {failure.exitcode}"
+            raise LaunchError(
+                f"Rank {rank} ended with {how}, after {restarts} restarts. What it said stands above; signal 9 without "
+                "a word is most often a lack of memory: fewer --ranks, or a smaller budget.batch. The run can be "
+                "resumed."
+            ) from None
+        return int(outcome.read_text()) if outcome.exists() else 0
+
+
+def restarts_so_far() -> int:
+    """How often the elastic agent has started this rank again."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
+def watched_by_agent() -> bool:
+    """Whether an elastic agent started this process; it forwards an interrupt as SIGTERM."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def note_outcome(code: int) -> int:
+    """Hand an exit code to `launch`, where that started this rank; the code with which to end, then 0."""
+    place = os.environ.get(_OUTCOME)
+    if place is None:
+        return code
+    Path(place).write_text(str(code))
+    return 0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
