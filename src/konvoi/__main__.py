@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
-from konvoi.errors import KonvoiError, TrainingInterrupted
+from konvoi.errors import KonvoiError, RankLost, TrainingInterrupted
 
 
 def main() -> None:
@@ -19,22 +20,54 @@ def main() -> None:
     try:
         app()
     except TrainingInterrupted as interruption:
-        print(f"\n{interruption}", file=sys.stderr)
-        sys.exit(128 + interruption.signal_number)
+        _say(f"\n{interruption}")
+        _end(128 + interruption.signal_number)
+    except RankLost:
+        _end(2)
     except KonvoiError as error:
         if debug:
             raise
-        print(f"konvoi: {error}", file=sys.stderr)
-        sys.exit(2)
+        _say(f"konvoi: {error}")
+        _end(2)
     except Exception as error:
         if debug:
             raise
-        print(
-            f"konvoi: this is a defect of Konvoi, please report it: {type(error).__name__}: {error}\n"
-            "The same command with --debug shows where it happened.",
-            file=sys.stderr,
-        )
+        if _lost_another_rank(error):
+            _say(
+                "konvoi: the connection to another rank broke; it ended without a word (killed, or out of memory?). "
+                "What was trained is saved: resume the run."
+            )
+        else:
+            _say(
+                f"konvoi: this is a defect of Konvoi, please report it: {type(error).__name__}: {error}\n"
+                "The same command with --debug shows where it happened."
+            )
         sys.exit(1)
+    _part()
+
+
+def _say(message: str) -> None:
+    """Tell the user; of several ranks, only the first that has something to say."""
+    ranks = sys.modules.get("konvoi.parallel.meeting")
+    if ranks is None or ranks.speaks_first():
+        print(message, file=sys.stderr, flush=True)
+
+
+def _end(code: int) -> NoReturn:
+    """Leave with an exit code; a rank that `konvoi train --ranks` started hands it over."""
+    launcher = sys.modules.get("konvoi.parallel.launch")
+    sys.exit(code if launcher is None else launcher.note_outcome(code))
+
+
+def _lost_another_rank(error: Exception) -> bool:
+    ranks = sys.modules.get("konvoi.parallel.meeting")
+    return ranks is not None and ranks.lost_another(error)
+
+
+def _part() -> None:
+    ranks = sys.modules.get("konvoi.parallel.meeting")
+    if ranks is not None:
+        ranks.part()
 
 
 if __name__ == "__main__":

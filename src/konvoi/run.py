@@ -88,6 +88,7 @@ class RunFacts(Record):
         command: as it was typed; empty where Python was the caller.
         precision: the arithmetic of training, with its reason; after a resumption in another, both.
         seal_test: whether the training leaves the test split unread, also when it is resumed.
+        ranks: processes that trained it together, at last.
         start: what the network's first weights are, in words, where they are not random.
     """
 
@@ -101,6 +102,7 @@ class RunFacts(Record):
     device: str
     parameters: int
     seal_test: bool = False
+    ranks: int = 1
     start: str = ""
 
 
@@ -215,6 +217,11 @@ class Run:
     def pretraining(self) -> Path:
         """The run of the recipe's `pretraining` section."""
         return self.folder / "pretraining"
+
+    @property
+    def facts_path(self) -> Path:
+        """Data, split, environment, state."""
+        return self.folder / "run.json"
 
     @property
     def report_path(self) -> Path:

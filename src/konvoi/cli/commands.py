@@ -56,10 +56,25 @@ def train(
     ] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Continue a stopped run.")] = None,
     seal_test: Annotated[bool, typer.Option("--seal-test", help="Leave the test split unread.")] = False,
+    ranks: Annotated[
+        int, typer.Option("--ranks", min=1, help="Processes of this machine that train together; one a GPU is usual.")
+    ] = 1,
+    restartable: Annotated[
+        bool, typer.Option("--restartable", help="Go on where --run-dir holds an unfinished run of this recipe.")
+    ] = False,
 ) -> None:
     """Train a recipe, evaluate it once on the test split, write the report."""
     from konvoi import experiment
     from konvoi.errors import RecipeError
+    from konvoi.parallel.meeting import join
+    from konvoi.recipe import load_recipe
+
+    if ranks > 1:
+        from konvoi.cli.ranks import train_on_ranks
+
+        raise typer.Exit(
+            train_on_ranks(ranks, recipe, overrides or [], data_dir, run_dir, resume, seal_test, restartable)
+        )
 
     if resume is not None:
         if recipe is not None or overrides or run_dir is not None or seal_test:
@@ -68,13 +83,20 @@ def train(
                 "--seal-test."
             )
         run = experiment.resume(resume, data_dir=data_dir)
+    elif restartable and (recipe is None or run_dir is None):
+        raise RecipeError("--restartable needs a recipe and a --run-dir, in which a restart finds the run.")
     elif recipe is None:
         raise RecipeError("Name a recipe, for example `konvoi train digits-cnn`; `konvoi recipes` lists them.")
+    elif restartable and run_dir is not None:
+        run = experiment.train_or_resume(
+            load_recipe(recipe, overrides or ()), run_dir, data_dir=data_dir, evaluate_test=not seal_test
+        )
     else:
         run = experiment.train(
             recipe, data_dir=data_dir, run_dir=run_dir, overrides=overrides or (), evaluate_test=not seal_test
         )
-    _print_result(run)
+    if join().is_first:
+        _print_result(run)
 
 
 @app.command()
@@ -85,13 +107,15 @@ def evaluate(
 ) -> None:
     """Score a run on its splits. A test split that was read is not read again, unless --again says so."""
     from konvoi.experiment import evaluate as evaluate_run
+    from konvoi.parallel.meeting import join
     from konvoi.report import write_report
     from konvoi.run import load_run
 
     run = load_run(run_dir)
     evaluate_run(run, data_dir=data_dir, again=again)
-    write_report(run)
-    _print_result(run, per_class=True)
+    if join().is_first:
+        write_report(run)
+        _print_result(run, per_class=True)
 
 
 @app.command()

@@ -6,6 +6,17 @@
 
 from konvoi.experiment.assessment import evaluate
 from konvoi.experiment.material import Material, make_batches, make_loss, make_validation, prepare
-from konvoi.experiment.training import resume, train
+from konvoi.experiment.training import new_run_folder, resume, train, train_or_resume
 
-__all__ = ["Material", "evaluate", "make_batches", "make_loss", "make_validation", "prepare", "resume", "train"]
+__all__ = [
+    "Material",
+    "evaluate",
+    "make_batches",
+    "make_loss",
+    "make_validation",
+    "new_run_folder",
+    "prepare",
+    "resume",
+    "train",
+    "train_or_resume",
+]

@@ -21,10 +21,13 @@ from konvoi.evaluation.scores import Scores, score
 from konvoi.evaluation.several_labels import SeveralLabelScores, score_several
 from konvoi.evaluation.thresholds import tune_thresholds
 from konvoi.experiment.material import Material, prepare_again
+from konvoi.parallel.meeting import join
+from konvoi.parallel.ranks import Ranks
 from konvoi.randomness import numpy_stream
 from konvoi.recipe import Recipe
 from konvoi.run import Evaluation, Examples, Predictions, Run
 from konvoi.training.checkpoint import load_weights
+from konvoi.training.precision import choose_device
 
 _MISTAKES_SHOWN = 32
 _SAMPLES_SHOWN = 16
@@ -52,6 +55,7 @@ def evaluate(
     Raises:
         RunError: the training has not come to its end, or the data are no longer the same.
     """
+    ranks = join()
     kept = run.kept_weights()
     stored = run.evaluation
     if stored is not None and stored.test is not None and not again:
@@ -61,11 +65,14 @@ def evaluate(
     load_weights(network, kept.weights, run.checkpoints)
     started = time.perf_counter()
     dataset, split, recipe = material.dataset, material.split, run.recipe
-    train = _predict(network, material, split.train, recipe)
-    validation = _predict(network, material, split.validation, recipe)
+    # Not the recipe's own device: a network may be trained on a GPU and scored where there is none.
+    network.to(choose_device("cpu" if recipe.compute.device == "cpu" else "auto", ranks.local_rank))
+    train = _predict(network, material, split.train, recipe, ranks)
+    validation = _predict(network, material, split.validation, recipe, ranks)
     parts = {"validation": validation}
     if test:
-        parts["test"] = _predict(network, material, _open_test(run, split), recipe)
+        positions = np.array(ranks.from_first(lambda: _open_test(run, split).tolist()), dtype=np.int64)
+        parts["test"] = _predict(network, material, positions, recipe, ranks)
     # Thresholds are part of what is learned; the test split has no say in them.
     thresholds = tune_thresholds(validation.probabilities, validation.labels) if dataset.several_labels else None
     evaluation = Evaluation(
@@ -78,6 +85,8 @@ def evaluate(
         evaluated=datetime.now(UTC),
         seconds=time.perf_counter() - started,
     )
+    if not ranks.is_first:
+        return evaluation
     run.write_predictions(parts)
     judged = parts["test" if test else "validation"]
     run.write_examples((_patch_examples if dataset.several_labels else _examples)(dataset, judged, validation))
@@ -96,9 +105,11 @@ def _open_test(run: Run, split: Split) -> NDArray[np.int64]:
         ) from error
 
 
-def _predict(network: nn.Module, material: Material, indices: NDArray[np.int64], recipe: Recipe) -> Predictions:
+def _predict(
+    network: nn.Module, material: Material, indices: NDArray[np.int64], recipe: Recipe, ranks: Ranks
+) -> Predictions:
     dataset = material.dataset
-    logits = predict_logits(network, dataset.images, material.bands, indices, recipe.input.resample)
+    logits = predict_logits(network, dataset.images, material.bands, indices, recipe.input.resample, ranks=ranks)
     probabilities = sigmoid(logits) if dataset.several_labels else softmax(logits)
     return Predictions(positions=indices, labels=dataset.labels[indices], probabilities=probabilities)
 

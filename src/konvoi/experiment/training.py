@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,12 +31,14 @@ from konvoi.experiment.material import (
 )
 from konvoi.experiment.start import contract_of, pretraining_recipe, start_from_pretrained
 from konvoi.files import remove_leftovers
-from konvoi.recipe import Recipe, load_recipe
+from konvoi.parallel.meeting import join
+from konvoi.parallel.ranks import Ranks
+from konvoi.recipe import Recipe, load_recipe, recipe_fingerprint
 from konvoi.recipe.schema import Pretrained
 from konvoi.run import Run, RunFacts, load_run
-from konvoi.training.display import ConsoleDisplay, Display
+from konvoi.training.display import ConsoleDisplay, Display, Silence
 from konvoi.training.loop import Training
-from konvoi.training.precision import choose_device, choose_precision
+from konvoi.training.precision import Precision, choose_device, choose_precision
 
 
 def train(
@@ -48,6 +51,8 @@ def train(
     display: Display | None = None,
 ) -> Run:
     """Train a recipe, evaluate it once on the test split, and write the report.
+
+    Where a launcher started several ranks, all of them come here, and train the one network together.
 
     Args:
         recipe: a recipe, a shipped recipe's name, or a YAML file.
@@ -68,35 +73,51 @@ def train(
     elif overrides:
         raise TypeError("overrides go with a recipe's name or file; a Recipe is already what it is to be")
     data_path = None if data_dir is None else Path(data_dir)
-    display = display or ConsoleDisplay()
+    ranks = join()
+    display = _display(display, ranks)
     material = prepare(recipe, data_path, _contract(recipe, data_path))
-    device = choose_device(recipe.compute.device)
+    device = choose_device(recipe.compute.device, ranks.local_rank)
     precision = choose_precision(recipe.compute.precision, device)
     # Before the run folder is made, because weights may not fit.
     start = start_from_pretrained(material.network, recipe.pretrained, material.bands) if recipe.pretrained else ""
-    run = _new_run(recipe, None if run_dir is None else Path(run_dir), material.network)
-    run.write_recipe(recipe)
-    run.write_facts(
-        RunFacts(
-            konvoi_version=version("konvoi"),
-            created=datetime.now(UTC),
-            command=shlex.join(["konvoi", *sys.argv[1:]]) if Path(sys.argv[0]).stem in {"konvoi", "__main__"} else "",
-            state="running",
-            data=data_facts(material, data_path),
-            environment=describe_environment(device),
-            precision=f"{precision.name}: {precision.why}",
-            device=device.type,
-            parameters=sum(parameter.numel() for parameter in material.network.parameters()),
-            seal_test=not evaluate_test,
-            start=start,
-        )
-    )
-    places = places_of(material)
-    if places is not None:
-        run.write_places(places)
+    folder = None if run_dir is None else Path(run_dir)
+    run = Run(Path(ranks.from_first(lambda: str(_new_run(recipe, folder, material.network).folder))))
+    if ranks.is_first:
+        run.write_recipe(recipe)
+        run.write_facts(_facts(recipe, material, data_path, device, precision, ranks, start, not evaluate_test))
+        places = places_of(material)
+        if places is not None:
+            run.write_places(places)
+    ranks.wait_for_all()
     if recipe.pretraining is not None:
-        _start_from_pretraining(recipe, run, material, display)
-    return _run_to_the_end(_training(recipe, material, run, device, display), run, material)
+        _start_from_pretraining(recipe, run, material, display, ranks)
+    return _run_to_the_end(_training(recipe, material, run, device, display, ranks), run, material, ranks)
+
+
+def _facts(
+    recipe: Recipe,
+    material: Material,
+    data_dir: Path | None,
+    device: torch.device,
+    precision: Precision,
+    ranks: Ranks,
+    start: str,
+    seal_test: bool,
+) -> RunFacts:
+    return RunFacts(
+        konvoi_version=version("konvoi"),
+        created=datetime.now(UTC),
+        command=shlex.join(["konvoi", *sys.argv[1:]]) if Path(sys.argv[0]).stem in {"konvoi", "__main__"} else "",
+        state="running",
+        data=data_facts(material, data_dir),
+        environment=describe_environment(device) | {"ranks": ranks.words},
+        precision=f"{precision.name}: {precision.why}",
+        device=device.type,
+        parameters=sum(parameter.numel() for parameter in material.network.parameters()),
+        seal_test=seal_test,
+        start=start,
+        ranks=ranks.size,
+    )
 
 
 def resume(
@@ -113,25 +134,67 @@ def resume(
         RunError: the folder is no run, its training has ended, or the data are no longer the same.
     """
     run = load_run(folder)
-    display = display or ConsoleDisplay()
+    ranks = join()
+    display = _display(display, ranks)
     material = prepare_again(run, data_dir)
-    device = choose_device(run.recipe.compute.device)
+    device = choose_device(run.recipe.compute.device, ranks.local_rank)
     if run.recipe.pretrained is not None:
         start_from_pretrained(material.network, run.recipe.pretrained, material.bands)
     elif run.recipe.pretraining is not None:
-        _start_from_pretraining(run.recipe, run, material, display, data_dir)
-    training = _training(run.recipe, material, run, device, display)
+        _start_from_pretraining(run.recipe, run, material, display, ranks, data_dir)
+    training = _training(run.recipe, material, run, device, display, ranks)
     if run.last_checkpoint.exists():
         training.restore()
     if training.progress.finished and run.evaluation is not None:
         raise RunError(f"{run.folder} has finished; there is nothing to resume. See {run.report_path}.")
-    remove_leftovers(run.folder)
-    facts = run.facts
-    now = f"{training.precision.name}: {training.precision.why}"
-    if not facts.precision.endswith(now):
-        facts = facts.model_copy(update={"precision": f"{facts.precision}; from step {training.step + 1} on {now}"})
-    run.write_facts(facts.model_copy(update={"state": "running"}))
-    return _run_to_the_end(training, run, material)
+    if ranks.is_first:
+        remove_leftovers(run.folder)
+        facts = run.facts
+        now = f"{training.precision.name}: {training.precision.why}"
+        if not facts.precision.endswith(now):
+            facts = facts.model_copy(update={"precision": f"{facts.precision}; from step {training.step + 1} on {now}"})
+        if facts.ranks != ranks.size:
+            words = f"{facts.environment.get('ranks', '')}; from step {training.step + 1} on {ranks.words}"
+            facts = facts.model_copy(update={"ranks": ranks.size, "environment": {**facts.environment, "ranks": words}})
+        run.write_facts(facts.model_copy(update={"state": "running"}))
+    return _run_to_the_end(training, run, material, ranks)
+
+
+def train_or_resume(recipe: Recipe, folder: Path, **arguments: Any) -> Run:
+    """Train, or go on where the run folder holds a run of the same recipe that did not come to its end.
+
+    Args:
+        recipe: the experiment.
+        folder: the run folder.
+        arguments: as of `train`.
+
+    Returns:
+        The run; one that has come to its end already is left as it is.
+
+    Raises:
+        RunError: the folder holds a run of another recipe.
+    """
+    run = Run(folder)
+    if not run.facts_path.exists():
+        # Killed before its first step, a run has left a recipe and an empty folder at most.
+        if join().is_first and run.recipe_path.exists():
+            run.recipe_path.unlink()
+        if join().is_first and run.checkpoints.is_dir() and not any(run.checkpoints.iterdir()):
+            run.checkpoints.rmdir()
+        join().wait_for_all()
+        return train(recipe, run_dir=folder, **arguments)
+    run = load_run(folder)
+    if recipe_fingerprint(run.recipe) != recipe_fingerprint(recipe):
+        raise RunError(
+            f"{folder} holds a run of another recipe, {run.recipe.name}. Choose another folder with --run-dir."
+        )
+    if run.evaluation is not None:
+        return run
+    return resume(folder, data_dir=arguments.get("data_dir"), display=arguments.get("display"))
+
+
+def _display(display: Display | None, ranks: Ranks) -> Display:
+    return (display or ConsoleDisplay()) if ranks.is_first else Silence()
 
 
 def _contract(recipe: Recipe, data_dir: Path | None) -> Bands | None:
@@ -145,12 +208,13 @@ def _contract(recipe: Recipe, data_dir: Path | None) -> Bands | None:
 
 
 def _start_from_pretraining(
-    recipe: Recipe, run: Run, material: Material, display: Display, data_dir: str | Path | None = None
+    recipe: Recipe, run: Run, material: Material, display: Display, ranks: Ranks, data_dir: str | Path | None = None
 ) -> None:
     """Run the recipe's own pretraining, or the rest of it, and give the network what it learned."""
     _pretrain(recipe, run, display, data_dir)
     words = start_from_pretrained(material.network, Pretrained(weights=str(run.pretraining)), material.bands)
-    run.write_facts(run.facts.model_copy(update={"start": words}))
+    if ranks.is_first:
+        run.write_facts(run.facts.model_copy(update={"start": words}))
 
 
 def _pretrain(recipe: Recipe, run: Run, display: Display, data_dir: str | Path | None) -> None:
@@ -167,7 +231,8 @@ def _pretrain(recipe: Recipe, run: Run, display: Display, data_dir: str | Path |
         elif load_run(first).evaluation is None:
             resume(first, data_dir=data_dir, display=display)
     except TrainingInterrupted as interruption:
-        run.write_state("interrupted")
+        if join().is_first:
+            run.write_state("interrupted")
         raise TrainingInterrupted(
             f"{str(interruption).partition(' Resume with:')[0]} Resume with: konvoi train --resume "
             f"{shlex.quote(str(run.folder))}",
@@ -175,42 +240,59 @@ def _pretrain(recipe: Recipe, run: Run, display: Display, data_dir: str | Path |
         ) from None
 
 
-def _training(recipe: Recipe, material: Material, run: Run, device: torch.device, display: Display) -> Training:
-    return Training(
+def _training(
+    recipe: Recipe, material: Material, run: Run, device: torch.device, display: Display, ranks: Ranks
+) -> Training:
+    training = Training(
         recipe,
         material.network,
-        make_batches(recipe, material, device),
+        make_batches(recipe, material, device, ranks),
         make_loss(recipe, material, device),
-        make_validation(recipe, material),
+        make_validation(recipe, material, ranks),
         choose_precision(recipe.compute.precision, device),
         run.checkpoints,
         display,
         run.write_history,
         json.dumps({"bands": material.bands.to_json(), "class_names": material.dataset.class_names}),
+        ranks,
     )
+    training.parallel.require_same("recipe", recipe_fingerprint(recipe))
+    training.parallel.require_same("split of the data", material.split.fingerprint)
+    return training
 
 
-def _run_to_the_end(training: Training, run: Run, material: Material) -> Run:
+def _run_to_the_end(training: Training, run: Run, material: Material, ranks: Ranks) -> Run:
     try:
         training.run()
     except TrainingDiverged:
-        run.write_state("diverged")
+        if ranks.is_first:
+            run.write_state("diverged")
         raise
     except TrainingInterrupted as interruption:
-        run.write_state("interrupted")
+        if ranks.is_first:
+            run.write_state("interrupted")
         raise TrainingInterrupted(
             f"{interruption} Resume with: konvoi train --resume {shlex.quote(str(run.folder))}",
             interruption.signal_number,
         ) from None
-    run.write_state("trained")
+    # The others read what the first one has written, the last checkpoint above all.
+    ranks.wait_for_all()
+    if ranks.is_first:
+        run.write_state("trained")
     evaluate(run, material=material, test=not run.facts.seal_test)
-    from konvoi.report import write_report
+    if ranks.is_first:
+        from konvoi.report import write_report
 
-    write_report(run)
+        write_report(run)
     return run
 
 
-def _new_run(recipe: Recipe, folder: Path | None, network: nn.Module) -> Run:
+def new_run_folder(recipe: Recipe, folder: Path | None) -> Path:
+    """The folder of a new run, by default `runs/<name>-<time>`.
+
+    Raises:
+        RunError: it holds something.
+    """
     if folder is None:
         folder = _unused(Path("runs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -218,6 +300,11 @@ def _new_run(recipe: Recipe, folder: Path | None, network: nn.Module) -> Run:
             f"The run folder {folder} is not empty. Choose another with --run-dir, or continue it with "
             f"--resume {folder}."
         )
+    return folder
+
+
+def _new_run(recipe: Recipe, folder: Path | None, network: nn.Module) -> Run:
+    folder = new_run_folder(recipe, folder)
     run = Run(folder)
     try:
         run.checkpoints.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ class DataParallel:
                 network,
                 device_ids=[device] if device.type == "cuda" else None,
                 # By default the first rank's buffers would replace those of the others; they are averaged instead.
-                broadcast_buffers=False,
+                forward_sync_buffers=False,
                 bucket_cap_mb=settings.bucket,
                 gradient_as_bucket_view=True,
             )

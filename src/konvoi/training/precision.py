@@ -40,17 +40,21 @@ class Precision:
         return self.name == "float16"
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
     """The device of a recipe's `compute.device`.
+
+    Args:
+        wanted: `auto`, `cpu` or `cuda`.
+        local_rank: of several ranks on a host, each takes the GPU of its number.
 
     Raises:
         RecipeError: CUDA was asked for and there is none.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise RecipeError("compute.device is cuda, and PyTorch finds no CUDA device here. Use auto or cpu.")
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(wanted)
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank % torch.cuda.device_count())
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:

@@ -1,0 +1,54 @@
+"""`konvoi train --ranks N`: what the ranks are started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from konvoi.errors import LaunchError, RecipeError, RunError
+
+
+def train_on_ranks(
+    ranks: int,
+    recipe: str | None,
+    overrides: list[str],
+    data_dir: Path | None,
+    run_dir: Path | None,
+    resume: Path | None,
+    seal_test: bool,
+    restartable: bool,
+) -> int:
+    """Start the ranks with arguments that a restart can repeat, and return their exit code.
+
+    Raises:
+        LaunchError: this is itself one of several ranks.
+        KonvoiError: what one rank alone would refuse as well, before any is started.
+    """
+    from konvoi.experiment import new_run_folder
+    from konvoi.parallel.environment import read_environment
+    from konvoi.parallel.launch import launch
+    from konvoi.recipe import load_recipe
+    from konvoi.run import load_run
+
+    environment = read_environment()
+    if environment.size > 1:
+        raise LaunchError(
+            f"This is rank {environment.rank} of {environment.size}, started by {environment.launcher}; --ranks starts "
+            "ranks itself. Use one of the two."
+        )
+    if resume is not None:
+        if recipe is not None or overrides or run_dir is not None or seal_test:
+            raise RecipeError("--resume continues a run as it is: give no recipe, --set, --run-dir or --seal-test.")
+        if load_run(resume).evaluation is not None:
+            raise RunError(f"{resume} has finished; there is nothing to resume.")
+        arguments = [str(resume / "recipe.yaml"), "--run-dir", str(resume)]
+    elif recipe is None:
+        raise RecipeError("Name a recipe, for example `konvoi train digits-cnn --ranks 2`.")
+    else:
+        loaded = load_recipe(recipe, overrides)
+        folder = run_dir if restartable and run_dir is not None else new_run_folder(loaded, run_dir)
+        arguments = [recipe, "--run-dir", str(folder)]
+        arguments += [part for override in overrides for part in ("--set", override)]
+        arguments += ["--seal-test"] * seal_test
+    if data_dir is not None:
+        arguments += ["--data-dir", str(data_dir)]
+    return launch(["train", *arguments, "--restartable"], ranks)
