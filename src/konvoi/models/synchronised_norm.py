@@ -6,9 +6,11 @@ this on GPUs; on CPUs there is none, so it stands here.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
@@ -24,9 +26,9 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         own_mean = values.mean(axes)
         # Sums of squares around each rank's own mean: around zero, they would lose digits where the mean is large.
         own_square = (values - own_mean[:, None, None]).square().sum(axes)
-        sums: Tensor = all_reduce(torch.cat([count * own_mean, count]))  # type: ignore[no-untyped-call]
+        sums = _sum_over_ranks(torch.cat([count * own_mean, count]))
         mean, total = sums[:-1] / sums[-1], sums[-1].detach()
-        squares: Tensor = all_reduce(own_square + count * (own_mean - mean).square())  # type: ignore[no-untyped-call]
+        squares = _sum_over_ranks(own_square + count * (own_mean - mean).square())
         variance = squares / total
         self._update(mean.detach(), variance.detach() * total / (total - 1).clamp(min=1))
         gain = torch.rsqrt(variance + self.eps) * (1.0 if self.weight is None else self.weight)
@@ -41,6 +43,27 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         weight = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, weight)
         self.running_var.lerp_(variance, weight)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """A sum that every rank's loss depends on: so its gradient is the sum of what all ranks' losses want of it."""
+
+    @staticmethod
+    def forward(_: Any, own: Tensor) -> Tensor:
+        total = own.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _sum_over_ranks(own: Tensor) -> Tensor:
+    total: Tensor = _SumOverRanks.apply(own)  # type: ignore[no-untyped-call]
+    return total
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
