@@ -59,6 +59,9 @@ def train(
     ranks: Annotated[
         int, typer.Option("--ranks", min=1, help="Processes of this machine that train together; one a GPU is usual.")
     ] = 1,
+    restarts: Annotated[
+        int, typer.Option("--restarts", min=0, help="With --ranks: how often a rank may die before all is given up.")
+    ] = 3,
     restartable: Annotated[
         bool, typer.Option("--restartable", help="Go on where --run-dir holds an unfinished run of this recipe.")
     ] = False,
@@ -73,7 +76,7 @@ def train(
         from konvoi.cli.ranks import train_on_ranks
 
         raise typer.Exit(
-            train_on_ranks(ranks, recipe, overrides or [], data_dir, run_dir, resume, seal_test, restartable)
+            train_on_ranks(ranks, recipe, overrides or [], data_dir, run_dir, resume, seal_test, restartable, restarts)
         )
 
     if resume is not None:

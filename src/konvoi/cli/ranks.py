@@ -16,6 +16,7 @@ def train_on_ranks(
     resume: Path | None,
     seal_test: bool,
     restartable: bool,
+    restarts: int,
 ) -> int:
     """Start the ranks with arguments that a restart can repeat, and return their exit code.
 
@@ -51,4 +52,4 @@ def train_on_ranks(
         arguments += ["--seal-test"] * seal_test
     if data_dir is not None:
         arguments += ["--data-dir", str(data_dir)]
-    return launch(["train", *arguments, "--restartable"], ranks)
+    return launch(["train", *arguments, "--restartable"], ranks, restarts)

@@ -42,7 +42,10 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     # The agent tells in many words what it does; what remains is which rank failed, and how.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // ranks)))
     with tempfile.TemporaryDirectory(prefix="konvoi-") as folder:
         outcome = Path(folder) / "exit-code"
@@ -78,7 +81,7 @@ def restarts_so_far() -> int:
 
 
 def watched_by_agent() -> bool:
-    """Whether an elastic agent started this process; it forwards an interrupt as SIGTERM."""
+    """Whether an elastic agent started this process; it passes on the signals that it gets itself."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 

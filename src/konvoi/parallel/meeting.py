@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
+import time
 from collections import Counter
 from datetime import timedelta
+from typing import cast
 
 import torch
 import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from konvoi.errors import LaunchError
 from konvoi.parallel.environment import RankEnvironment, read_environment
-from konvoi.parallel.launch import watched_by_agent
+from konvoi.parallel.launch import restarts_so_far
 from konvoi.parallel.ranks import ALONE, Ranks
 
 START_SECONDS = 300.0
@@ -29,6 +31,8 @@ START_SECONDS = 300.0
 
 _SILENCE = timedelta(minutes=30)
 """How long a rank waits for another within the training: validation on rank 0 alone, say, or a slow disk."""
+
+_FAREWELL_SECONDS = 2.0
 
 _store: Store | None = None
 _joined: Ranks | None = None
@@ -59,15 +63,10 @@ def meet(environment: RankEnvironment, start_seconds: float = START_SECONDS) -> 
     global _store
     if environment.size == 1:
         return ALONE
-    if watched_by_agent():
-        # A terminal sends its interrupt to the agent as well, which passes it on as SIGTERM.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_threads()
     timeout = timedelta(seconds=start_seconds)
     try:
-        os.environ.setdefault("MASTER_ADDR", environment.address or "127.0.0.1")
-        os.environ.setdefault("MASTER_PORT", str(environment.port))
-        store, _, _ = next(rendezvous("env://", environment.rank, environment.size, timeout=timeout))
+        store = _open_store(environment, timeout)
     except (dist.DistError, RuntimeError, ValueError) as error:
         raise LaunchError(
             f"Rank {environment.rank} of {environment.size} on {socket.gethostname()} did not reach rank 0 at "
@@ -110,6 +109,24 @@ def speaks_first() -> bool:
         return True
 
 
+def _open_store(environment: RankEnvironment, timeout: timedelta) -> Store:
+    """The key-value store in which ranks introduce themselves: the elastic agent keeps one, else the first rank."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        kept = next(rendezvous("env://", environment.rank, environment.size, timeout=timeout))[0]
+        # It outlives the ranks, and those of before have left their marks in it.
+        return PrefixStore(f"start/{restarts_so_far()}", kept)
+    # Without waiting for the others: who is missing is for us to say.
+    store = TCPStore(
+        environment.address or "127.0.0.1",
+        environment.port or 0,
+        environment.size,
+        environment.rank == 0,
+        timeout,
+        wait_for_workers=False,
+    )
+    return cast("Store", store)
+
+
 def lost_another(error: BaseException) -> bool:
     """Whether an exception means that the connection to another rank broke."""
     words = str(error)
@@ -131,7 +148,14 @@ def _introduce(store: Store, environment: RankEnvironment, timeout: timedelta) -
     try:
         store.wait(keys, timeout)
     except (dist.DistError, RuntimeError) as error:
-        missing = [rank for rank, key in enumerate(keys) if not store.check([key])]
+        missing = _missing(store, keys)
+        if environment.rank == 0:
+            # The store ends with this process; the others are to hear who is missing as well.
+            time.sleep(_FAREWELL_SECONDS)
+        if not missing:
+            raise LaunchError(
+                f"Rank 0 ended while rank {environment.rank} waited for it; its own message says why."
+            ) from error
         raise LaunchError(
             f"{environment.size - len(missing)} of {environment.size} ranks came within {timeout.total_seconds():g} s; "
             f"missing: {_listed(missing)}. Look at the output of these ranks; a rank that was told another number of "
@@ -153,6 +177,13 @@ def _introduce(store: Store, environment: RankEnvironment, timeout: timedelta) -
             "launcher that numbers the ranks of a host, such as torchrun or srun."
         )
     return [other["host"] for other in others]
+
+
+def _missing(store: Store, keys: list[str]) -> list[int]:
+    try:
+        return [rank for rank, key in enumerate(keys) if not store.check([key])]
+    except (dist.DistError, RuntimeError):
+        return []
 
 
 def _versions() -> dict[str, str]:

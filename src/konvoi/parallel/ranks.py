@@ -54,6 +54,7 @@ class Ranks:
         """The largest over ranks of each value."""
         return self._reduced(values, dist.ReduceOp.MAX) if self.several else list(values)
 
+    @torch.no_grad()
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Replace floating-point tensors, in place, by their means over ranks; the same bits on every rank."""
         if not self.several:

@@ -531,6 +531,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.parallel.local_sgd is not None and self.budget.ema is not None:
+            raise ValueError(
+                "parallel.local_sgd and budget.ema are both given; while ranks go their own ways, there is no one "
+                "network to average over time. Leave one out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _batches_grow_in_order(self) -> Self:
         epochs = [change.epoch for change in self.budget.batch_schedule]
         if epochs != sorted(set(epochs)) or any(epoch >= self.budget.epochs for epoch in epochs):

@@ -7,9 +7,14 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from konvoi.parallel.launch import watched_by_agent
+
 
 class SignalWatch:
     """Within `with`, remembers the first SIGINT or SIGTERM instead of dying of it; a second one kills as usual.
+
+    A rank under an elastic agent gets each signal twice, from the terminal and from the agent, so there a second one
+    is the same; the agent itself kills ranks that take too long.
 
     Outside the main thread, where Python cannot handle signals, it does nothing.
     """
@@ -21,8 +26,6 @@ class SignalWatch:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is signal.SIG_IGN:
-                    continue
                 self._before[number] = signal.signal(number, self._remember)
         return self
 
@@ -33,7 +36,8 @@ class SignalWatch:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        self._restore()
+        if not watched_by_agent():
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
