@@ -29,6 +29,7 @@ ChartName = Literal["learning", "errors", "confusion", "calibration"]
 TIME_COLOURS = {
     "data": (TRAIN, 0.45),
     "step": (TRAIN, 1.0),
+    "communication": (TRAIN, 0.7),
     "validation": (VALIDATION, 1.0),
     "checkpoint": (QUIET, 0.6),
     "evaluation": (TEST, 1.0),
@@ -241,6 +242,8 @@ def seconds_spent(history: Sequence[EpochRecord], evaluation: float | None) -> d
     for record in history:
         for part, seconds in record.seconds.items():
             spent[part] = spent.get(part, 0.0) + seconds
+    if not any("communication" in record.seconds for record in history):
+        del spent["communication"]
     if evaluation is None:
         del spent["evaluation"]
     else:

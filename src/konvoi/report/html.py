@@ -20,7 +20,7 @@ from konvoi.evaluation.several_labels import SeveralLabelScores
 from konvoi.files import write_text
 from konvoi.models.summary import summarise
 from konvoi.recipe import recipe_yaml
-from konvoi.report import claims, diagnosis, figures, gallery, labels, scenes, wording
+from konvoi.report import claims, diagnosis, figures, gallery, labels, ranks, scenes, wording
 from konvoi.report.confusion import confusion_matrix, largest_error_share
 from konvoi.report.svg import inline_svg
 from konvoi.run import Places, Run
@@ -80,6 +80,7 @@ def render(run: Run, network: nn.Module | None) -> str:
         "patches": scenes.patches_of(run, examples, judged, places),
         "mistakes": gallery.mistakes(run, examples) if examples is not None and not several else [],
         "diagnosis": diagnosis,
+        "teamwork": ranks.teamwork(history),
         "charts": _charts(run) | _score_charts(run, judged) | _map_chart(places),
         "largest_error_share": largest_error_share(judged) if isinstance(judged, Scores) else 0.0,
         "label_rows": labels.label_rows(judged, _train_counts(run)) if isinstance(judged, SeveralLabelScores) else [],
@@ -105,6 +106,12 @@ def _charts(run: Run) -> dict[str, Markup]:
         )
         spent = figures.seconds_spent(history, evaluation.seconds if evaluation else None)
         charts["time"] = inline_svg(figures.time_bar(spent), "time", "The shares of the table below as one bar.", 0.5)
+    if any(record.over_ranks for record in history):
+        charts["ranks"] = inline_svg(
+            ranks.teamwork_figure(history),
+            "ranks",
+            "Images a second, and the shares of time that ranks waited for gradients and for data, epoch by epoch.",
+        )
     return charts
 
 
@@ -170,7 +177,9 @@ def _train_counts(run: Run) -> tuple[int, ...]:
 def _train_rate(run: Run) -> float | None:
     """Training samples a second over the whole run, waiting for data included."""
     history = run.history
-    seconds = sum(record.seconds.get("data", 0.0) + record.seconds.get("step", 0.0) for record in history)
+    seconds = sum(
+        sum(record.seconds.get(part, 0.0) for part in ("data", "step", "communication")) for record in history
+    )
     return len(history) * run.facts.data.split_sizes["train"] / seconds if seconds else None
 
 

@@ -82,6 +82,18 @@ class DataParallel:
         if self._local is not None:
             self.ranks.average([*self.module.parameters(), *self._buffers, *optimiser_tensors(optimiser).values()])
 
+    def communication_share(self) -> float:
+        """The share of a step's time in which it waited for gradients: what the backward pass did not cover.
+
+        Of the engine's own clocks, which it reads in some of the steps.
+        """
+        if self._engine is None:
+            return 0.0
+        clocks = self._engine._get_ddp_logging_data()  # type: ignore[no-untyped-call]
+        uncovered = clocks.get("avg_backward_comm_time", 0) - clocks.get("avg_backward_compute_comm_overlap_time", 0)
+        covered = clocks.get("avg_forward_compute_time", 0) + clocks.get("avg_backward_compute_time", 0)
+        return float(max(0, uncovered) / max(1, covered + uncovered))
+
     def is_together(self, steps: int) -> bool:
         """Whether all ranks hold the same weights after so many steps; only then they can be saved."""
         return not self._is_local(steps - 1) or self._local is None or steps % self._local.every == 0

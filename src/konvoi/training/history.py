@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from konvoi.record import Record
 
 
@@ -18,7 +20,10 @@ class EpochRecord(Record):
             (sample, label) pairs decided correctly at probability 0.5. `validation_accuracy` likewise.
         validation_map: where a sample has several labels, the mean over labels of the average precision, which
             then decides which epoch is best.
-        seconds: where the time went: data, step, validation, checkpoint.
+        seconds: where the time went: data, step, validation, checkpoint; of several ranks the first one's, and
+            communication, as far as the step had to wait for it.
+        over_ranks: of several ranks, the least and the most seconds that one of them spent on data, step and
+            communication.
         samples_per_second: of training alone, without validation.
         best: whether this epoch was the best so far.
     """
@@ -32,5 +37,6 @@ class EpochRecord(Record):
     validation_accuracy: float
     validation_map: float | None = None
     seconds: dict[str, float]
+    over_ranks: dict[str, tuple[float, float]] = Field(default_factory=dict)
     samples_per_second: float
     best: bool

@@ -275,6 +275,8 @@ class Training:
         progress.seconds["validation"] += time.perf_counter() - started
         best = progress.history[progress.best_epoch - 1] if progress.best_epoch else None
         is_best = best is None or _better(validation, best)
+        samples_per_second = progress.samples / (progress.seconds["data"] + progress.seconds["step"])
+        over_ranks = self._spread_over_ranks(progress.seconds)
         record = EpochRecord(
             epoch=progress.epoch + 1,
             steps=self.step,
@@ -285,7 +287,8 @@ class Training:
             validation_accuracy=validation.accuracy,
             validation_map=validation.mean_average_precision,
             seconds=progress.seconds,
-            samples_per_second=progress.samples / (progress.seconds["data"] + progress.seconds["step"]),
+            over_ranks=over_ranks,
+            samples_per_second=samples_per_second,
             best=is_best,
         )
         best_epoch = record.epoch if is_best or progress.best_epoch is None else progress.best_epoch
@@ -302,6 +305,17 @@ class Training:
         if is_best and budget.keep == "best" and self._ranks.is_first:
             self._best_weights = {key: value.clone() for key, value in self.evaluated_network.state_dict().items()}
         self._display.epoch_done(record)
+
+    def _spread_over_ranks(self, seconds: dict[str, float]) -> dict[str, tuple[float, float]]:
+        """Take the time of communication out of the steps', and ask all ranks for theirs; nothing for one alone."""
+        if not self._ranks.several:
+            return {}
+        seconds["communication"] = self.parallel.communication_share() * seconds["step"]
+        seconds["step"] -= seconds["communication"]
+        parts = ("data", "step", "communication")
+        highest = self._ranks.largest([seconds[part] for part in parts])
+        lowest = self._ranks.largest([-seconds[part] for part in parts])
+        return {part: (-low, high) for part, low, high in zip(parts, lowest, highest, strict=True)}
 
     def save(self) -> None:
         """Write a checkpoint of this moment, and the history with it; all ranks come here, and the first one writes."""
