@@ -1,4 +1,4 @@
-"""PyTorch's optimisers from a recipe's `optim` section: weight decay on weights alone, learning rates by stage."""
+"""Optimisers from a recipe's `optim` section: weight decay on weights alone, learning rates by stage."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from konvoi.models.stages import stages
-from konvoi.recipe.schema import Adam, AdamW, Sgd
+from konvoi.recipe.schema import Adam, AdamW, Lamb, Lars, Sgd
+from konvoi.training import large_batch
 
 
-def build_optimiser(settings: Sgd | Adam | AdamW, network: nn.Module) -> torch.optim.Optimizer:
+def build_optimiser(settings: Sgd | Adam | AdamW | Lars | Lamb, network: nn.Module) -> torch.optim.Optimizer:
     """An optimiser over all trainable parameters; see `parameter_groups` for what decays and how fast each learns."""
     groups = parameter_groups(
         network, settings.weight_decay, settings.decay_norms_and_biases, settings.layer_decay or 1.0
@@ -25,6 +26,12 @@ def build_optimiser(settings: Sgd | Adam | AdamW, network: nn.Module) -> torch.o
             return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, foreach=True)
         case AdamW():
             return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, foreach=True)
+        case Lars():
+            return large_batch.Lars(
+                groups, settings.lr, settings.momentum, trust=settings.trust, nesterov=settings.nesterov
+            )
+        case Lamb():
+            return large_batch.Lamb(groups, settings.lr, settings.betas, settings.eps)
 
 
 def parameter_groups(

@@ -9,7 +9,7 @@ import torch
 
 from konvoi.errors import RecipeError
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Precision:
     """A chosen arithmetic.
 
     Attributes:
-        name: `float32`, `bfloat16` or `float16`. Weights, losses and optimiser states are float32 in any case.
+        name: `float32`, `tf32`, `bfloat16` or `float16`. Weights, losses and optimiser states are float32 in any case;
+            tf32 rounds the factors of products to 10 bits, on a GPU.
         why: in words, for the run's record.
     """
 
@@ -26,13 +27,14 @@ class Precision:
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """The context in which the network runs forward."""
-        return torch.autocast(device.type, DTYPES[self.name], enabled=self.name != "float32")
+        return torch.autocast(device.type, DTYPES[self.name], enabled=DTYPES[self.name] != torch.float32)
 
     def make_exact(self) -> None:
         """Where the arithmetic is float32, keep cuDNN from rounding to TF32 and from unrepeatable algorithms."""
-        if self.name == "float32" and torch.cuda.is_available():
-            torch.backends.cudnn.allow_tf32 = False
-            torch.backends.cudnn.deterministic = True
+        if not torch.cuda.is_available():
+            return
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.name != "float32"
+        torch.backends.cudnn.deterministic = self.name == "float32"
 
     @property
     def needs_scaler(self) -> bool:
@@ -61,8 +63,12 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
     """The arithmetic of a recipe's `compute.precision`; `auto` takes the fastest the hardware is built for.
 
     Raises:
-        RecipeError: float16 on a CPU, which has no scaler and no speed.
+        RecipeError: float16 on a CPU, which has no scaler and no speed; tf32 where there are no units for it.
     """
+    if wanted == "tf32" and (device.type == "cpu" or torch.cuda.get_device_capability(device)[0] < 8):
+        raise RecipeError(
+            "compute.precision tf32 needs a GPU of compute capability 8.0 or more. Here use auto, bfloat16 or float32."
+        )
     if wanted == "float16" and device.type == "cpu":
         raise RecipeError("compute.precision float16 needs a GPU. On a CPU use auto, bfloat16 or float32.")
     if wanted != "auto":
