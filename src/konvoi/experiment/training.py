@@ -271,6 +271,8 @@ def _run_to_the_end(training: Training, run: Run, material: Material, ranks: Ran
     except TrainingInterrupted as interruption:
         if ranks.is_first:
             run.write_state("interrupted")
+        # Launchers end all ranks when one ends with an error, and the first one must have written everything by then.
+        ranks.wait_for_all()
         raise TrainingInterrupted(
             f"{interruption} Resume with: konvoi train --resume {shlex.quote(str(run.folder))}",
             interruption.signal_number,
