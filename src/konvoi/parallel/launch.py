@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
 import uuid
@@ -59,9 +60,20 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
             rdzv_endpoint="127.0.0.1:0",
             max_restarts=restarts,
             monitor_interval=_POLL_SECONDS,
+            # A fork has torch already, which takes longer to read than all else until the first step; this process
+            # itself neither computes nor touches a GPU.
+            start_method="fork",
         )
+        forks = sys.platform == "linux"
+        if forks:
+            # Optimisers and the exchange of gradients read these when they are first made: once here, not in each rank.
+            import torch._dynamo
+            import torch.distributed.fsdp  # noqa: F401
         try:
-            elastic_launch(config, sys.executable)("-m", "konvoi", *arguments)
+            if forks:
+                elastic_launch(config, _run_rank)(list(arguments))
+            else:
+                elastic_launch(config, sys.executable)("-m", "konvoi", *arguments)
         except SignalException as stopped:
             return 128 + int(stopped.sigval)
         except ChildFailedError as failed:
@@ -73,6 +85,21 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
                 "resumed."
             ) from None
         return int(outcome.read_text()) if outcome.exists() else 0
+
+
+def _run_rank(arguments: list[str]) -> None:
+    from konvoi.__main__ import main
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        # Those inherited are the agent's.
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    sys.argv = ["konvoi", *arguments]
+    try:
+        main()
+    except SystemExit as ending:
+        # The agent waits for what a rank returns, unless that ends with an error.
+        if ending.code:
+            raise
 
 
 def restarts_so_far() -> int:
