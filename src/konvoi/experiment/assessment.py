@@ -31,6 +31,8 @@ from konvoi.training.precision import choose_device
 
 _MISTAKES_SHOWN = 32
 _SAMPLES_SHOWN = 16
+_MOST_PROBABILITIES = 20_000_000
+"""Of the training split, whose scores only show how far the others are behind: 80 MB in float32."""
 
 
 def evaluate(
@@ -67,7 +69,7 @@ def evaluate(
     dataset, split, recipe = material.dataset, material.split, run.recipe
     # Not the recipe's own device: a network may be trained on a GPU and scored where there is none.
     network.to(choose_device("cpu" if recipe.compute.device == "cpu" else "auto", ranks.local_rank))
-    train = _predict(network, material, split.train, recipe, ranks)
+    train = _predict(network, material, _sample(split.train, len(dataset.class_names)), recipe, ranks)
     validation = _predict(network, material, split.validation, recipe, ranks)
     parts = {"validation": validation}
     if test:
@@ -93,6 +95,14 @@ def evaluate(
     run.write_evaluation(evaluation)
     run.write_state("evaluated" if test else "trained")
     return evaluation
+
+
+def _sample(train: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """The training samples that are scored: all, or as many as fit into memory with all their probabilities."""
+    most = max(1000, _MOST_PROBABILITIES // classes)
+    if len(train) <= most:
+        return train
+    return train[np.sort(numpy_stream(0, "train scores", len(train)).permutation(len(train))[:most])]
 
 
 def _open_test(run: Run, split: Split) -> NDArray[np.int64]:
