@@ -17,7 +17,7 @@ LAYERS = [
     {"run"},
     {"predict", "report"},
     {"experiment"},
-    {"studies"},
+    {"studies", "cluster"},
     {"console"},
     {"cli"},
     {"__main__"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from konvoi.cli.cluster import slurm
 from konvoi.cli.data import data_app
 from konvoi.cli.options import DataDirOption, RunArgument, SetOption
 from konvoi.cli.recipes import recipes_app
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(study_app, name="study")
+app.command("slurm")(slurm)
 
 
 class TableFormat(StrEnum):
