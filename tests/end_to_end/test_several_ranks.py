@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from konvoi.parallel.launch import cores
 from konvoi.run import load_run
 
 RECIPE = """
@@ -143,6 +144,18 @@ def test_torchrun_starts_the_same(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stderr
     assert said.stdout.count("report: run/report.html") == 1
     assert load_run(tmp_path / "run").facts.ranks == 2
+
+
+def test_the_ranks_of_a_machine_share_its_cores(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    said = subprocess.run(
+        [sys.executable, "-m", "konvoi", "train", "recipe.yaml", "--ranks", "2", "--set", "budget.epochs=1",
+         "--run-dir", "run", "--seal-test"],
+        cwd=tmp_path, text=True, capture_output=True, timeout=SECONDS, check=False,
+        env={name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"},
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    assert int(load_run(tmp_path / "run").facts.environment["threads"]) == max(1, cores() // 2)
 
 
 def test_ranks_within_ranks_are_refused(tmp_path: Path) -> None:

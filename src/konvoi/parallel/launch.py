@@ -13,7 +13,8 @@ import signal
 import sys
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from konvoi.errors import LaunchError
@@ -22,6 +23,8 @@ _OUTCOME = "KONVOI_OUTCOME"
 """Names the file for the exit code, in the environment of the ranks."""
 
 _POLL_SECONDS = 0.1
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
@@ -46,10 +49,10 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // ranks)))
-    with tempfile.TemporaryDirectory(prefix="konvoi-") as folder:
+    with tempfile.TemporaryDirectory(prefix="konvoi-") as folder, _as_it_was():
         outcome = Path(folder) / "exit-code"
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // ranks)))
         os.environ[_OUTCOME] = str(outcome)
         config = LaunchConfig(
             min_nodes=1,
@@ -87,10 +90,26 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
         return int(outcome.read_text()) if outcome.exists() else 0
 
 
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Give this process its own environment and its handlers of signals back, so that it can launch others."""
+    environment = dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        for number, handler in handlers.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
 def _run_rank(arguments: list[str]) -> None:
     from konvoi.__main__ import main
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    _limit_threads()
+    for number in _SIGNALS:
         # Those inherited are the agent's.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     sys.argv = ["konvoi", *arguments]
@@ -100,6 +119,15 @@ def _run_rank(arguments: list[str]) -> None:
         # The agent waits for what a rank returns, unless that ends with an error.
         if ending.code:
             raise
+
+
+def _limit_threads() -> None:
+    # OpenMP has read its variable already when torch was loaded, before the fork.
+    import torch
+
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    if wanted.isdecimal() and int(wanted) > 0:
+        torch.set_num_threads(int(wanted))
 
 
 def restarts_so_far() -> int:
@@ -121,5 +149,6 @@ def note_outcome(code: int) -> int:
     return 0
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
