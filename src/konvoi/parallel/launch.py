@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import runpy
 import signal
 import sys
 import tempfile
@@ -106,15 +107,14 @@ def _as_it_was() -> Iterator[None]:
 
 
 def _run_rank(arguments: list[str]) -> None:
-    from konvoi.__main__ import main
-
     _limit_threads()
     for number in _SIGNALS:
         # Those inherited are the agent's.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     sys.argv = ["konvoi", *arguments]
     try:
-        main()
+        # As `python -m konvoi` does in a process that is no fork.
+        runpy.run_module("konvoi", run_name="__main__", alter_sys=True)
     except SystemExit as ending:
         # The agent waits for what a rank returns, unless that ends with an error.
         if ending.code:
