@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from konvoi.console.terminal import by, plain_table, terminal
+from konvoi.data.band_lists import in_short
 from konvoi.data.dataset import Dataset
 from konvoi.data.spatial_audit import SpatialFindings, findings_in_words
 from konvoi.data.split import Split
@@ -24,7 +25,7 @@ def print_data(
     if dataset.caution:
         console.print(f"caution: {dataset.caution}")
     console.print(
-        f"bands: {', '.join(dataset.bands.names)} ({', '.join(dict.fromkeys(dataset.bands.units))}; stored × "
+        f"bands: {in_short(dataset.bands.names)} ({', '.join(dict.fromkeys(dataset.bands.units))}; stored × "
         f"{', '.join(f'{scale:.6g}' for scale in dict.fromkeys(dataset.bands.scale))})"
     )
     console.print(f"split: {split.method}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from konvoi.data.dataset import Dataset
 from konvoi.data.split import Indices, Split
+from konvoi.data.windows import CubeWindows
 
 
 def class_counts(dataset: Dataset, split: Split) -> dict[str, tuple[int, ...]]:
@@ -31,8 +32,11 @@ def duplicate_counts(dataset: Dataset, split: Split) -> dict[str, int]:
     """How many images of validation and of test stand, pixel by pixel, in train as well.
 
     Copies across the split let a network score by memory; the report warns of them. A store has none: packing finds
-    copies, and they are not read.
+    copies, and they are not read. Windows of one scene share pixels or do not, which is another question: it is not
+    asked here, and no part has a count.
     """
+    if isinstance(dataset.images, CubeWindows):
+        return {}
     if not isinstance(dataset.images, np.ndarray):
         return {"validation": 0, "test": 0}
     images = dataset.images

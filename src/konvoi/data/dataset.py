@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from konvoi.data.bands import Bands
 from konvoi.data.images import Images
+from konvoi.data.scene import Scene
 from konvoi.errors import DataError
 
 Labels = NDArray[np.int64] | NDArray[np.uint8]
@@ -28,7 +29,7 @@ class Dataset:
 
     Attributes:
         name: what the data set is called in reports.
-        images: `(N, C, H, W)`, as stored: a uint8 array, or patches in a store.
+        images: `(N, C, H, W)`, as stored: a uint8 array, patches in a store, or windows of a cube.
         labels: `(N,)` int64, each in 0 … K-1; or, where a sample may have several, `(N, K)` uint8 of 0 and 1.
         class_names: the K names in label order.
         bands: what the C channels mean.
@@ -44,6 +45,7 @@ class Dataset:
         tiles: the tile or scene that each sample was cut from, or None.
         known_fingerprint: where reading all pixels again would take too long, what stands for them; else "".
         caution: what a reader of results must know of these data, for example that they are synthetic; else "".
+        scene: of samples that are pixels of one scene, its ground truth and place; else None.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Dataset:
     tiles: Sequence[str] | None = field(default=None, repr=False)
     known_fingerprint: str = ""
     caution: str = ""
+    scene: Scene | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.labels):

@@ -1,7 +1,8 @@
-"""From positions in a data set to a batch of stored values on the device, for both ways in which images are kept.
+"""From positions in a data set to a batch of stored values on the device, for all ways in which images are kept.
 
-Small images of one size lie in one uint8 array, which moves to the device once. Patches with many bands stay in the
-store's memory maps; a batch is gathered from there, sent, and brought to one grid on the device.
+Small images of one size lie in one uint8 array, which moves to the device once. So does a cube, from which a batch of
+windows is gathered there. Patches with many bands stay in the store's memory maps; a batch is gathered from there,
+sent, and brought to one grid on the device.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from torch import Tensor
 from konvoi.data.patch_arrays import PatchArrays
 from konvoi.data.statistics import pixel_statistics, statistics_of
 from konvoi.data.symmetries import Symmetries, turn_each
+from konvoi.data.windows import CubeWindows
 
-Images = NDArray[np.uint8] | PatchArrays
-"""`(N, C, H, W)`: an array, or patches in a store."""
+Images = NDArray[np.uint8] | PatchArrays | CubeWindows
+"""`(N, C, H, W)`: an array, patches in a store, or windows of a cube."""
 
 
 class Reader(Protocol):
@@ -64,16 +66,33 @@ class _PatchReader:
         return self._patches.to_one_grid(fetched, self._device, self._resample)
 
 
+class _WindowReader:
+    def __init__(self, windows: CubeWindows, device: torch.device) -> None:
+        self._windows = windows
+        self._device = device
+
+    def fetch(
+        self, positions: NDArray[np.int64], symmetries: Symmetries | None = None
+    ) -> tuple[NDArray[np.int64], Symmetries | None]:
+        return positions, symmetries
+
+    def assemble(self, fetched: tuple[NDArray[np.int64], Symmetries | None]) -> Tensor:
+        positions, symmetries = fetched
+        return self._windows.gather(positions, self._device, symmetries)
+
+
 def reader(images: Images, device: torch.device, resample: str = "bilinear") -> Reader:
     """A reader of these images for a device.
 
     Args:
-        images: an array, which moves to the device now, or patches.
+        images: an array, which moves to the device now; patches; or windows, whose cube moves there once.
         device: where batches are wanted.
         resample: `bilinear` or `nearest`, for bands that are coarser than the finest.
     """
     if isinstance(images, PatchArrays):
         return _PatchReader(images, device, resample)
+    if isinstance(images, CubeWindows):
+        return _WindowReader(images, device)
     return _ArrayReader(images, device)
 
 
@@ -86,7 +105,7 @@ def read_batches(
     """Stored values of each batch of positions, in turn; of patches the next batch is fetched in the background.
 
     Args:
-        images: an array, or patches.
+        images: an array, patches, or windows.
         source: their reader.
         batches: positions, `(n,)` each.
         symmetries: in which each image is wanted, `(n,)` for each batch; as it is by default.
@@ -107,7 +126,7 @@ def read_batches(
 
 
 def statistics(images: Images, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and deviation of stored values per band, `(C,)` each, over these samples."""
-    if isinstance(images, PatchArrays):
+    """Mean and deviation of stored values per band, `(C,)` each, over these samples; of windows, their centres."""
+    if isinstance(images, PatchArrays | CubeWindows):
         return statistics_of(images.moments(indices))
     return pixel_statistics(images[indices])

@@ -20,6 +20,7 @@ from konvoi.data.patch_arrays import PatchArrays
 from konvoi.data.sources import read_source
 from konvoi.data.spatial_audit import findings_in_words, spatial_findings
 from konvoi.data.split import Split, make_split
+from konvoi.data.windows import CubeWindows
 from konvoi.errors import RecipeError, RunError
 from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
 from konvoi.evaluation.validation import ValidationScores, several_label_validation, single_label_validation
@@ -59,7 +60,7 @@ def prepare(recipe: Recipe, data_dir: str | Path | None, contract: Bands | None 
     _require_fitting_loss(recipe, dataset)
     split = make_split(dataset, recipe.split)
     bands = _fitted_bands(recipe, dataset, split, contract)
-    if isinstance(dataset.images, PatchArrays):
+    if isinstance(dataset.images, PatchArrays | CubeWindows):
         dataset = replace(dataset, images=dataset.images.filled_with(bands.fill))
     seed_torch(recipe.seed, "initialise")
     network = build_network(recipe, dataset.image_shape, len(dataset.class_names))

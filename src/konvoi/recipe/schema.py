@@ -87,8 +87,55 @@ class LmdbSource(Section):
     bands: str | tuple[str, ...] = "all12"
 
 
+CubeAxes = Literal[
+    "rows-columns-bands", "bands-rows-columns", "rows-bands-columns", "columns-rows-bands", "bands-columns-rows"
+]
+SceneName = Literal["indian-pines", "pavia-university", "salinas", "salinas-a", "ksc", "botswana"]
+
+
+class CubeSource(Section):
+    """The labelled pixels of one hyperspectral scene, each with the window around it."""
+
+    kind: Literal["cube"]
+    scene: SceneName | None = Field(
+        default=None, description="a well-known scene, found by its usual file names; its classes and size are checked"
+    )
+    cube: str | None = Field(default=None, description="file: .mat, ENVI (.hdr) or GeoTIFF; default: the scene's")
+    ground_truth: str | None = Field(
+        default=None, description="file: .mat, PNG or TIFF, ENVI, or polygons (.geojson, .shp); default: the scene's"
+    )
+    cube_variable: str | None = Field(default=None, description="in a .mat file; default: the only one that can be it")
+    axes: CubeAxes | None = Field(
+        default=None, description="of a .mat file's array; default: as the ground truth's size says"
+    )
+    ground_truth_variable: str | None = Field(
+        default=None, description="in a .mat file; of polygons, the column with the class"
+    )
+    classes: tuple[str, ...] | None = Field(
+        default=None, description="class names in the order of the ground truth's values; default: what the files say"
+    )
+    unlabelled: tuple[int, ...] = Field(default=(0,), description="values of the ground truth that are no class")
+    drop_bands: tuple[int | str, ...] = Field(
+        default=(),
+        description="numbers counted from 1, ranges like 104-108 with both ends, or band names; of a well-known scene "
+        "also water-absorption",
+    )
+    constant_bands: Literal["refuse", "drop", "keep"] = Field(
+        default="refuse", description="bands with the same value in all of the scene"
+    )
+    window: PositiveInt = Field(default=9, description="side in pixels, odd; reflected at the border of the scene")
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> Self:
+        if self.window % 2 == 0:
+            raise ValueError(f"window is {self.window}, and an even window has no centre pixel; use {self.window + 1}")
+        if self.scene is None and (self.cube is None or self.ground_truth is None):
+            raise ValueError("name a well-known scene, or both cube and ground_truth")
+        return self
+
+
 SourceSection = Annotated[
-    DigitsSource | IdxSource | ImageFolderSource | StoreSource | LmdbSource, Field(discriminator="kind")
+    DigitsSource | IdxSource | ImageFolderSource | StoreSource | LmdbSource | CubeSource, Field(discriminator="kind")
 ]
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from konvoi.data.bands import Bands
+from konvoi.data.scene import colour_bands
 
 Pixels = NDArray[np.uint8]
 
@@ -17,6 +18,8 @@ _NEGATIVE = np.array([0x00, 0x72, 0xB2]) / 255
 _POSITIVE = np.array([0xD5, 0x5E, 0x00]) / 255
 _VISIBLE = ("red", "green", "blue")
 TRUE_COLOUR = ("B04", "B03", "B02")
+_MOST_IN_GREY = 16
+"""Images with more bands are cubes, and shown in false colour."""
 
 
 def png_uri(pixels: Pixels) -> str:
@@ -29,8 +32,11 @@ def png_uri(pixels: Pixels) -> str:
 def photograph(image: NDArray[np.uint8], bands: Bands) -> Pixels:
     """An image as stored, `(C, H, W)`, as a person would see it.
 
-    Red, green and blue where there are bands of these names; otherwise the mean over the bands in grey.
+    Red, green and blue where there are bands of these names; of many others, those nearest to these colours; of few
+    others, their mean in grey.
     """
+    if len(bands) > _MOST_IN_GREY and not set(TRUE_COLOUR) <= set(bands.names):
+        return composite(image, bands, tuple(bands.names[position] for position in colour_bands(bands)))
     if bands.ground_sampling_distance:
         return composite(image, bands, TRUE_COLOUR if set(TRUE_COLOUR) <= set(bands.names) else bands.names[:1] * 3)
     brightness = np.clip(image.astype(np.float64) * np.asarray(bands.scale).reshape(-1, 1, 1), 0, 1)

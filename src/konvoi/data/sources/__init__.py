@@ -9,12 +9,21 @@ from pathlib import Path
 
 from konvoi.data.dataset import Dataset
 from konvoi.data.known import KNOWN
+from konvoi.data.sources.cube import read_cube_source
 from konvoi.data.sources.digits import read_digits
 from konvoi.data.sources.idx import read_idx_source
 from konvoi.data.sources.image_folder import read_image_folder
 from konvoi.data.sources.rico_hdl import read_lmdb
 from konvoi.data.store import read_store
-from konvoi.recipe.schema import DigitsSource, IdxSource, ImageFolderSource, LmdbSource, SourceSection, StoreSource
+from konvoi.recipe.schema import (
+    CubeSource,
+    DigitsSource,
+    IdxSource,
+    ImageFolderSource,
+    LmdbSource,
+    SourceSection,
+    StoreSource,
+)
 
 
 def read_source(source: SourceSection, data_dir: Path | None = None) -> Dataset:
@@ -38,6 +47,8 @@ def read_source(source: SourceSection, data_dir: Path | None = None) -> Dataset:
             return read_store(source, data_dir)
         case LmdbSource():
             return read_lmdb(source, data_dir)
+        case CubeSource():
+            return read_cube_source(source, data_dir)
 
 
 def image_shape_and_classes(
