@@ -17,7 +17,7 @@ LAYERS = [
     {"run"},
     {"predict", "report"},
     {"experiment"},
-    {"studies", "cluster"},
+    {"studies", "cluster", "hardware"},
     {"console"},
     {"cli"},
     {"__main__"},

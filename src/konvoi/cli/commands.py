@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from konvoi.cli.bench import bench_app
 from konvoi.cli.cluster import slurm
 from konvoi.cli.data import data_app
 from konvoi.cli.options import DataDirOption, RunArgument, SetOption
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(study_app, name="study")
+app.add_typer(bench_app, name="bench")
 app.command("slurm")(slurm)
 
 

@@ -26,6 +26,7 @@ class LayerSummary:
         name: its name in the network.
         kind: its class.
         output_shape: without the batch axis.
+        input_values: that the layer reads for one image.
         weights: trainable parameters but biases (a normalisation's scale counts as weights).
         biases: trainable biases (a normalisation's shift counts as biases).
         multiply_adds: for one image, of convolutions and dense layers; what other layers do is small beside it
@@ -37,6 +38,7 @@ class LayerSummary:
     name: str
     kind: str
     output_shape: tuple[int, ...]
+    input_values: int
     weights: int
     biases: int
     multiply_adds: int
@@ -151,6 +153,7 @@ class _Followed(torch.fx.Interpreter):
                     name=str(n.target),
                     kind=type(layer).__name__,
                     output_shape=shape,
+                    input_values=sum(math.prod(entry.shape) for entry in inputs),
                     weights=_count(layer, "weight"),
                     biases=_count(layer, "bias"),
                     multiply_adds=_multiply_adds(layer, shape),
