@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from konvoi.recipe.schema import AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss
+from konvoi.recipe.schema import AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss, MeanSquaredError
 from konvoi.training.losses import Loss, asymmetric_loss, binary_cross_entropy, build_loss, focal_loss, positive_weights
 
 CPU = torch.device("cpu")
@@ -186,3 +186,12 @@ def test_balanced_weights_let_positives_and_negatives_pull_equally() -> None:
     build_loss(setting, labels.numpy(), CPU)(logits, labels).backward()
     torch.testing.assert_close(logits.grad.sum(dim=0), torch.zeros(5), atol=1e-6, rtol=0)
     assert logits.grad.abs().min() > 0
+
+
+def test_mean_squared_error_by_hand() -> None:
+    """Softmax (1/2, 1/4, 1/4) against (1, 0, 0), and (1/3, 1/3, 1/3) against (0, 0, 1): mean over 2 × 3 squares."""
+    loss = build_loss(MeanSquaredError(kind="mse"), np.zeros(0, np.int64), CPU)
+    logits = torch.tensor([[np.log(2.0), 0.0, 0.0], [5.0, 5.0, 5.0]], dtype=torch.float64, requires_grad=True)
+    found = loss(logits, torch.tensor([0, 2]))
+    assert found.item() == pytest.approx((1 / 4 + 1 / 16 + 1 / 16 + 1 / 9 + 1 / 9 + 4 / 9) / 6)
+    assert torch.autograd.gradcheck(lambda values: loss(values, torch.tensor([0, 2])), (logits,))

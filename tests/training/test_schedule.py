@@ -1,6 +1,12 @@
 import pytest
 
-from konvoi.recipe.schema import ConstantSchedule, CosineSchedule, OneCycleSchedule, StepSchedule
+from konvoi.recipe.schema import (
+    ConstantSchedule,
+    CosineSchedule,
+    InverseTimeSchedule,
+    OneCycleSchedule,
+    StepSchedule,
+)
 from konvoi.training.schedule import learning_rate
 
 
@@ -23,6 +29,12 @@ def test_cosine_by_hand() -> None:
     assert found[50] == pytest.approx(0.1 + 0.9 * 0.5)
     assert found[25] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + 2**-0.5))
     assert found[99] == pytest.approx(0.1, abs=3e-4)
+
+
+def test_inverse_time_is_keras_decay_by_hand() -> None:
+    found = rates(InverseTimeSchedule(kind="inverse-time", decay=0.25), peak=2.0)
+    assert found[:5] == [2.0, 2.0 / 1.25, 2.0 / 1.5, 2.0 / 1.75, 1.0]
+    assert found[99] == pytest.approx(2.0 / 25.75)
 
 
 def test_warm_up_is_linear_and_reaches_the_peak_with_its_last_step() -> None:

@@ -190,13 +190,14 @@ def _fitted_bands(recipe: Recipe, dataset: Dataset, split: Split, contract: Band
 
 
 def _require_fitting_loss(recipe: Recipe, dataset: Dataset) -> None:
-    if dataset.several_labels and recipe.loss.kind == "cross-entropy":
+    for_one_label = recipe.loss.kind in ("cross-entropy", "mse")
+    if dataset.several_labels and for_one_label:
         raise RecipeError(
-            f"loss.kind is cross-entropy, for one label a sample, and the samples of {dataset.name} may have several. "
-            "Use bce, focal or asymmetric."
+            f"loss.kind is {recipe.loss.kind}, for one label a sample, and the samples of {dataset.name} may have "
+            "several. Use bce, focal or asymmetric."
         )
-    if not dataset.several_labels and recipe.loss.kind != "cross-entropy":
+    if not dataset.several_labels and not for_one_label:
         raise RecipeError(
             f"loss.kind is {recipe.loss.kind}, for several labels a sample, and each sample of {dataset.name} has "
-            "one. Use cross-entropy."
+            "one. Use cross-entropy or mse."
         )

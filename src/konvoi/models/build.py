@@ -5,10 +5,19 @@ from __future__ import annotations
 from torch import nn
 
 from konvoi.models.cnn import cnn
+from konvoi.models.cube import cnn3d, hybrid_cnn, pca_cnn, spectral_cnn
 from konvoi.models.mlp import mlp
 from konvoi.models.resnet import resnet
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import CnnNetwork, MlpNetwork, ResNetNetwork
+from konvoi.recipe.schema import (
+    Cnn3dNetwork,
+    CnnNetwork,
+    HybridCnnNetwork,
+    MlpNetwork,
+    PcaCnnNetwork,
+    ResNetNetwork,
+    SpectralCnnNetwork,
+)
 
 
 def build_network(recipe: Recipe, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
@@ -29,3 +38,11 @@ def build_network(recipe: Recipe, image_shape: tuple[int, int, int], classes: in
             return cnn(recipe.network, image_shape, classes)
         case ResNetNetwork():
             return resnet(recipe.network, image_shape, classes)
+        case Cnn3dNetwork():
+            return cnn3d(recipe.network, image_shape, classes)
+        case SpectralCnnNetwork():
+            return spectral_cnn(recipe.network, image_shape, classes)
+        case PcaCnnNetwork():
+            return pca_cnn(recipe.network, image_shape, classes)
+        case HybridCnnNetwork():
+            return hybrid_cnn(recipe.network, image_shape, classes)

@@ -22,7 +22,7 @@ _DROPOUT_LEVELS = 1 << 16
 
 
 class ChannelsLastFlatten(nn.Module):
-    """`(N, C, H, W)` to `(N, H·W·C)`, channels fastest.
+    """`(N, C, H, W)` to `(N, H·W·C)`, channels fastest; with a third axis, `(N, C, H, W, D)` to `(N, H·W·D·C)`.
 
     `nn.Flatten` puts the channels slowest. Both number the same features, so a dense layer after either can
     express the same functions; but convolutions work on memory in channels-last order, where this flattening
@@ -31,7 +31,7 @@ class ChannelsLastFlatten(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Flatten all but the first axis."""
-        return maps.permute(0, 2, 3, 1).flatten(1)
+        return maps.movedim(1, -1).flatten(1)
 
 
 class Dropout(nn.Module):
@@ -83,6 +83,17 @@ def activation(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
+def lay_out(network: nn.Module, device: torch.device, channels_last: bool = True) -> nn.Module:
+    """Move a network to a device, its convolutions' weights in channels-last memory, of two axes or three, or not."""
+    network.to(device)
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        wanted = formats.get(parameter.dim(), torch.contiguous_format) if channels_last else torch.contiguous_format
+        # `contiguous` would leave the strides of a single channel as they are, and PyTorch reads the layout from them.
+        parameter.data = parameter.data.to(memory_format=wanted)
+    return network
+
+
 def initialise(network: nn.Module, scheme: str) -> None:
     """Draw the weights of convolutions and dense layers anew, from PyTorch's global generator.
 
@@ -94,7 +105,7 @@ def initialise(network: nn.Module, scheme: str) -> None:
     """
     if scheme == "torch":
         return
-    weighted = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    weighted = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear)]
     for layer in weighted:
         if scheme == "glorot" or layer is weighted[-1]:
             nn.init.xavier_uniform_(layer.weight)

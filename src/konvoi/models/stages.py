@@ -24,7 +24,7 @@ def stages(network: nn.Module) -> list[list[nn.Parameter]]:
     found: list[list[nn.Parameter]] = []
     for layer in network.children():
         parameters = list(layer.parameters())
-        if isinstance(layer, nn.Conv2d | nn.Linear) or not found:
+        if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear) or not found:
             found.append(parameters)
         else:
             found[-1] += parameters

@@ -15,7 +15,9 @@ import torch.fx
 from torch import Tensor, nn
 
 GLOBAL_POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-WINDOWED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+WINDOWED = (nn.Conv2d, nn.Conv3d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d)
+_PICTURES = (3, 4)
+"""Axes of a picture's shape: channels, height and width, or one more for the spectrum."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class LayerSummary:
         biases: trainable biases (a normalisation's shift counts as biases).
         multiply_adds: for one image, of convolutions and dense layers; what other layers do is small beside it
             and counted as 0.
-        receptive_field: height and width, in pixels of the image, of the window that one output value sees;
-            None once the picture is gone (after flattening, a value sees all of it).
+        receptive_field: height and width, in pixels of the image, of the window that one output value sees, and the
+            bands where the spectrum is an axis; None once the picture is gone (after flattening, a value sees all).
     """
 
     name: str
@@ -42,7 +44,7 @@ class LayerSummary:
     weights: int
     biases: int
     multiply_adds: int
-    receptive_field: tuple[int, int] | None
+    receptive_field: tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ class _Seen:
     """A value on its way: its shape, and what one entry of it sees of the image; None once the picture is gone."""
 
     shape: tuple[int, ...]
-    field: tuple[int, int] | None
-    jump: tuple[int, int]
+    field: tuple[int, ...] | None
+    jump: tuple[int, ...]
 
 
 class _LayerTracer(torch.fx.Tracer):
@@ -139,8 +141,12 @@ class _Followed(torch.fx.Interpreter):
             return value
         # Where branches meet, the longest path decides (Araujo et al., section on arbitrary graphs).
         seen = max(inputs, key=lambda entry: entry.field or (0, 0))
-        if any(entry.field is None for entry in inputs) or len(shape) != 3:
+        if any(entry.field is None for entry in inputs) or len(shape) not in _PICTURES:
             seen = _Seen(shape, None, seen.jump)
+        elif seen.field is not None:
+            # The spectrum becomes an axis of the picture, or is one no more.
+            axes = len(shape) - 1
+            seen = _Seen(shape, (*seen.field, 1)[:axes], (*seen.jump, 1)[:axes])
         layer = self.fetch_attr(str(n.target)) if n.op == "call_module" else None
         if isinstance(layer, GLOBAL_POOLS):
             seen = _Seen(shape, None, seen.jump)
@@ -166,18 +172,18 @@ class _Followed(torch.fx.Interpreter):
 def _after_window(layer: nn.Module, before: _Seen, shape: tuple[int, ...]) -> _Seen:
     # r ← r + (k − 1)·d·j;  j ← j·s  (Araujo et al., "Computing receptive fields", Distill 2019, equation 2)
     assert before.field is not None
-    kernel, stride, dilation = (_pair(getattr(layer, name, 1)) for name in ("kernel_size", "stride", "dilation"))
-    field, jump = before.field, before.jump
+    axes = len(before.jump)
+    kernel, stride, dilation = (_each(getattr(layer, name, 1), axes) for name in ("kernel_size", "stride", "dilation"))
     return _Seen(
         shape,
-        (field[0] + (kernel[0] - 1) * dilation[0] * jump[0], field[1] + (kernel[1] - 1) * dilation[1] * jump[1]),
-        (jump[0] * stride[0], jump[1] * stride[1]),
+        tuple(r + (k - 1) * d * j for r, k, d, j in zip(before.field, kernel, dilation, before.jump, strict=True)),
+        tuple(j * s for j, s in zip(before.jump, stride, strict=True)),
     )
 
 
 def _multiply_adds(layer: nn.Module, output_shape: tuple[int, ...]) -> int:
-    if isinstance(layer, nn.Conv2d):
-        return math.prod(output_shape) * layer.in_channels // layer.groups * math.prod(_pair(layer.kernel_size))
+    if isinstance(layer, nn.Conv2d | nn.Conv3d):
+        return math.prod(output_shape) * layer.in_channels // layer.groups * math.prod(layer.kernel_size)
     if isinstance(layer, nn.Linear):
         return math.prod(output_shape) * layer.in_features
     return 0
@@ -187,7 +193,7 @@ def _compare(
     leaves: list[tuple[str, nn.Module]], image_shape: tuple[int, int, int], units: int
 ) -> DenseComparison | None:
     for name, layer in leaves:
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
             inputs = math.prod(image_shape)
             return DenseComparison(
                 layer=name,
@@ -206,8 +212,8 @@ def _count(layer: nn.Module, kind: str) -> int:
     return parameter.numel() if isinstance(parameter, nn.Parameter) and parameter.requires_grad else 0
 
 
-def _pair(value: int | tuple[int, ...] | None) -> tuple[int, int]:
+def _each(value: int | tuple[int, ...] | None, axes: int) -> tuple[int, ...]:
     if isinstance(value, tuple):
-        return value[0], value[1]
+        return value
     assert value is not None
-    return value, value
+    return (value,) * axes

@@ -367,7 +367,81 @@ class ResNetNetwork(Section):
     zero_init_residual: bool = Field(default=False, description="every block starts as the identity")
 
 
-NetworkSection = Annotated[MlpNetwork | CnnNetwork | ResNetNetwork, Field(discriminator="kind")]
+class CubeNetwork(Section):
+    """What the networks for windows of a hyperspectral cube share; none of them pads, so all can map a whole scene."""
+
+    hidden: tuple[Width, ...] = (128, 128)
+    activation: Activation = "relu"
+    norm: Literal["none", "batch"] = Field(default="none", description="after every convolution")
+    dropout: Fraction = Field(
+        default=0.0, description="after every hidden dense layer; before the output layer where there is none"
+    )
+    init: Initialisation = "he"
+
+
+class Cnn3dNetwork(CubeNetwork):
+    """3-D convolutions over rows, columns and spectrum, then dense layers."""
+
+    kind: Literal["cnn3d"]
+    filters: Annotated[tuple[Width, ...], Field(min_length=1)] = (48, 32, 32)
+    kernel: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(default=(3, 3, 5), description="rows, columns, bands")
+    spectral_stride: PositiveInt = Field(default=1, description="bands from one filter position to the next")
+    spectral_pool: PositiveInt = Field(
+        default=1, description="max-pooling along the spectrum after every convolution, over so many values"
+    )
+
+
+class SpectralCnnNetwork(CubeNetwork):
+    """1-D convolutions along the spectrum of the centre pixel, then dense layers; the rest of the window is unseen."""
+
+    kind: Literal["spectral-cnn"]
+    filters: Annotated[tuple[Width, ...], Field(min_length=1)] = (16, 32, 32)
+    kernel: PositiveInt = Field(default=7, description="bands")
+    spectral_stride: PositiveInt = 1
+    spectral_pool: PositiveInt = Field(
+        default=2, description="max-pooling along the spectrum after every convolution, over so many values"
+    )
+    hidden: tuple[Width, ...] = (128,)
+
+
+class PcaCnnNetwork(CubeNetwork):
+    """Principal components of the spectrum, then 2-D convolutions and dense layers."""
+
+    kind: Literal["pca-cnn"]
+    components: PositiveInt = Field(default=10, description="fitted on the training pixels")
+    whiten: bool = Field(default=True, description="divide every component by its deviation")
+    filters: Annotated[tuple[Width, ...], Field(min_length=1)] = (32, 64)
+    kernel: PositiveInt = Field(default=3, description="rows and columns")
+    hidden: tuple[Width, ...] = (128,)
+
+
+class HybridCnnNetwork(CubeNetwork):
+    """Principal components, 3-D convolutions, 2-D convolutions, dense layers: HybridSN, Roy et al., GRSL 2020."""
+
+    kind: Literal["hybrid-cnn"]
+    components: PositiveInt = Field(default=15, description="fitted on the training pixels")
+    whiten: bool = Field(default=True, description="divide every component by its deviation")
+    filters_3d: tuple[Width, ...] = (8, 16, 32)
+    spectral_kernels: tuple[PositiveInt, ...] = Field(
+        default=(7, 5, 3), description="components that each 3-D filter spans; its rows and columns are 3"
+    )
+    filters_2d: tuple[Width, ...] = (64,)
+    hidden: tuple[Width, ...] = (256, 128)
+    dropout: Fraction = 0.4
+
+    @model_validator(mode="after")
+    def _one_kernel_a_convolution(self) -> Self:
+        if len(self.filters_3d) != len(self.spectral_kernels):
+            raise ValueError(
+                f"filters_3d names {len(self.filters_3d)} convolutions, spectral_kernels {len(self.spectral_kernels)}"
+            )
+        return self
+
+
+NetworkSection = Annotated[
+    MlpNetwork | CnnNetwork | ResNetNetwork | Cnn3dNetwork | SpectralCnnNetwork | PcaCnnNetwork | HybridCnnNetwork,
+    Field(discriminator="kind"),
+]
 
 
 class Pretrained(Section):
@@ -385,6 +459,12 @@ class CrossEntropy(Section):
 
     kind: Literal["cross-entropy"]
     label_smoothing: Fraction = 0.0
+
+
+class MeanSquaredError(Section):
+    """The squared difference of the softmax from one-hot targets, mean over classes and samples, as Keras takes it."""
+
+    kind: Literal["mse"]
 
 
 class BinaryCrossEntropy(Section):
@@ -419,7 +499,7 @@ def _cross_entropy_where_no_kind_is_said(section: object) -> object:
 
 
 LossSection = Annotated[
-    CrossEntropy | BinaryCrossEntropy | FocalLoss | AsymmetricLoss,
+    CrossEntropy | MeanSquaredError | BinaryCrossEntropy | FocalLoss | AsymmetricLoss,
     Field(discriminator="kind"),
     BeforeValidator(_cross_entropy_where_no_kind_is_said),
 ]
@@ -533,6 +613,13 @@ class CosineSchedule(Warmup):
     final: Fraction = 0.0
 
 
+class InverseTimeSchedule(Warmup):
+    """lr / (1 + decay · step): what Keras's optimisers did with their argument `decay`."""
+
+    kind: Literal["inverse-time"]
+    decay: NonNegativeFloat
+
+
 class OneCycleSchedule(Section):
     """A linear rise from `initial` × lr to lr over `rise` of the steps, then a linear fall to `final` × lr."""
 
@@ -543,7 +630,8 @@ class OneCycleSchedule(Section):
 
 
 ScheduleSection = Annotated[
-    ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule, Field(discriminator="kind")
+    ConstantSchedule | StepSchedule | CosineSchedule | InverseTimeSchedule | OneCycleSchedule,
+    Field(discriminator="kind"),
 ]
 
 

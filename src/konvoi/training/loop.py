@@ -22,6 +22,7 @@ from konvoi.errors import RunError, TrainingDiverged, TrainingInterrupted
 from konvoi.evaluation.validation import ValidationScores
 from konvoi.files import remove_leftovers
 from konvoi.memory import keep_freed_memory
+from konvoi.models.layers import lay_out
 from konvoi.models.synchronised_norm import synchronise_batch_norm
 from konvoi.parallel.ranks import ALONE, Ranks
 from konvoi.randomness import seed_torch
@@ -133,8 +134,7 @@ class Training:
             ranks: those that train it together; the first one's weights are given to all.
         """
         self.recipe = recipe
-        memory_format = torch.channels_last if recipe.compute.channels_last else torch.contiguous_format
-        self.network = network.to(device=batches.device, memory_format=memory_format)  # type: ignore[call-overload]
+        self.network = lay_out(network, batches.device, recipe.compute.channels_last)
         if ranks.several and recipe.parallel.batch_norm == "synchronised":
             self.network = synchronise_batch_norm(self.network, batches.device)
         self.parallel = DataParallel(self.network, recipe.parallel, ranks, batches.device)

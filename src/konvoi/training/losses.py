@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, logsigmoid
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, logsigmoid, one_hot
 
-from konvoi.recipe.schema import AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss
+from konvoi.recipe.schema import AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss, MeanSquaredError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From logits `(N, K)` float32 and labels, `(N,)` int64 or `(N, K)` of 0 and 1, to a scalar."""
 
 
 def build_loss(
-    settings: CrossEntropy | BinaryCrossEntropy | FocalLoss | AsymmetricLoss,
+    settings: CrossEntropy | MeanSquaredError | BinaryCrossEntropy | FocalLoss | AsymmetricLoss,
     training_labels: NDArray[np.int64] | NDArray[np.uint8],
     device: torch.device,
 ) -> Loss:
@@ -38,6 +38,8 @@ def build_loss(
     match settings:
         case CrossEntropy():
             return partial(cross_entropy, label_smoothing=settings.label_smoothing)
+        case MeanSquaredError():
+            return mean_squared_error
         case BinaryCrossEntropy(positive_weight="balanced"):
             weights = positive_weights(training_labels, settings.largest_weight)
             return partial(binary_cross_entropy, weights=torch.from_numpy(weights).float().to(device))
@@ -66,6 +68,19 @@ def positive_weights(labels: NDArray[np.uint8] | NDArray[np.int64], largest: flo
     positives = labels.sum(axis=0).astype(np.float64)
     ratio = (len(labels) - positives) / np.maximum(positives, 1)
     return np.where(positives > 0, np.clip(ratio, 1 / largest, largest), 1.0)
+
+
+def mean_squared_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over samples and classes of (p − t)², with p the softmax and t 1 for the label's class, 0 for the others.
+
+    For K classes that is 1/K of the squared distance, so a learning rate means K times less than without the mean.
+
+    Args:
+        logits: `(N, K)`.
+        labels: `(N,)` int64.
+    """
+    targets = one_hot(labels, logits.shape[1]).to(logits.dtype)
+    return (logits.softmax(dim=1) - targets).square().mean()
 
 
 def binary_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:

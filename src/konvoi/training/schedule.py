@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import ConstantSchedule, CosineSchedule, OneCycleSchedule, StepSchedule
+from konvoi.recipe.schema import (
+    ConstantSchedule,
+    CosineSchedule,
+    InverseTimeSchedule,
+    OneCycleSchedule,
+    StepSchedule,
+)
 
 
 def peak_learning_rate(recipe: Recipe) -> float:
@@ -19,7 +25,7 @@ def peak_learning_rate(recipe: Recipe) -> float:
 
 
 def learning_rate(
-    schedule: ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule,
+    schedule: ConstantSchedule | StepSchedule | CosineSchedule | InverseTimeSchedule | OneCycleSchedule,
     peak: float,
     step: float,
     steps_per_epoch: int,
@@ -49,6 +55,8 @@ def learning_rate(
             return peak
         case StepSchedule():
             return peak * schedule.factor ** int(step / steps_per_epoch // schedule.every)
+        case InverseTimeSchedule():
+            return peak / (1 + schedule.decay * step)
         case CosineSchedule():
             # Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5, without restarts.
             travelled = (step - warmup) / max(1.0, total - warmup)
