@@ -7,7 +7,7 @@ nothing of classes and labels.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ FORMATS = ("PNG", "JPEG", "PPM", "TIFF", "BMP")
 
 MAX_PIXELS = 89_478_485
 """The largest image that is decoded; a quarter of a gibibyte in RGB, and Pillow's own limit for a warning."""
+
+BILINEAR = 2
+"""Pillow's `Resampling.BILINEAR`, without reading Pillow: a triangle that widens where the picture shrinks."""
 
 SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 
@@ -49,62 +52,83 @@ def read_image(path: Path, channels: Literal["grey", "rgb"], size: tuple[int, in
         DataError: the file is missing, damaged, too large, or of a kind whose values do not fit 8 bits. The
             message is the path, a colon and the reason.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path, formats=FORMATS) as opened:
-            _require_single_image_of_reasonable_size(opened, path)
-            opened.load()
-            upright = ImageOps.exif_transpose(opened)
-        picture = _to_eight_bits(upright, path).convert("L" if channels == "grey" else "RGB")
-        height, width = size
-        if picture.size != (width, height):
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        pixels = np.asarray(picture, dtype=np.uint8)
-    except DataError:
-        raise
-    except UnidentifiedImageError as error:
-        raise DataError(
-            f"{path}: not an image of a format that is read here (PNG, JPEG, PPM, TIFF, BMP), or its "
-            "beginning is damaged. Convert it to PNG, or copy it again."
-        ) from error
-    except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file.") from error
-    # Pillow's decoders answer damaged files with almost any exception: OSError, SyntaxError, struct.error, …
-    except Exception as error:
-        raise DataError(f"{path}: cannot be decoded ({error}). Copy the file again, or remove it.") from error
+    picture = decode(path, str(path)).convert("L" if channels == "grey" else "RGB")
+    height, width = size
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), BILINEAR)
+    pixels = np.asarray(picture, dtype=np.uint8)
     if channels == "grey":
         return pixels[np.newaxis]
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _require_single_image_of_reasonable_size(image: Image.Image, path: Path) -> None:
+def decode(file: Path | BinaryIO, where: str, enough: int | None = None) -> Image.Image:
+    """A picture, upright and with 8 bits a value, in whatever mode it has (grey, RGB, CMYK, …).
+
+    Pillow takes CMYK in a JPEG for inverted, as Adobe's programs write it and readers expect; `convert("RGB")` of the
+    result is right then.
+
+    Args:
+        file: a path, or an open file.
+        where: what the message of an error begins with.
+        enough: pixels a side that are wanted at least. A JPEG of more than four times as many is decoded at a half,
+            quarter or eighth of its size, which leaves out the fine end of its frequencies (Pillow's draft mode).
+
+    Raises:
+        DataError: as `read_image`.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(file, formats=FORMATS) as opened:
+            _require_single_image_of_reasonable_size(opened, where)
+            if enough is not None:
+                # Twice as many as are needed, so that the filter of the resize has the last word.
+                opened.draft("RGB", (2 * enough, 2 * enough))
+            opened.load()
+            upright = ImageOps.exif_transpose(opened)
+        return _to_eight_bits(upright, where)
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{where}: not an image of a format that is read here (PNG, JPEG, PPM, TIFF, BMP), or its "
+            "beginning is damaged. Convert it to PNG, or copy it again."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(where) from error
+    except FileNotFoundError as error:
+        raise DataError(f"{where}: there is no such file.") from error
+    # Pillow's decoders answer damaged files with almost any exception: OSError, SyntaxError, struct.error, …
+    except Exception as error:
+        raise DataError(f"{where}: cannot be decoded ({error}). Copy the file again, or remove it.") from error
+
+
+def _require_single_image_of_reasonable_size(image: Image.Image, where: str) -> None:
     if image.width * image.height > MAX_PIXELS:
-        raise _too_large(path, f"{image.height} × {image.width} pixels is")
+        raise _too_large(where, f"{image.height} × {image.width} pixels is")
     pages = getattr(image, "n_frames", 1)
     # JPEGs from telephones also hold several pictures, but there the first one is the photograph.
     if image.format == "TIFF" and pages > 1:
         raise DataError(
-            f"{path}: a stack of {pages} pages, where a single image was expected. Save each page as an "
+            f"{where}: a stack of {pages} pages, where a single image was expected. Save each page as an "
             "image of its own."
         )
 
 
-def _too_large(path: Path, found: str = "it is") -> DataError:
+def _too_large(where: str, found: str = "it is") -> DataError:
     return DataError(
-        f"{path}: {found} more than the {MAX_PIXELS / 1e6:.0f} million pixels that are decoded. Either the "
+        f"{where}: {found} more than the {MAX_PIXELS / 1e6:.0f} million pixels that are decoded. Either the "
         "file is damaged, or it is a scene: cut it into patches first."
     )
 
 
-def _to_eight_bits(image: Image.Image, path: Path) -> Image.Image:
+def _to_eight_bits(image: Image.Image, where: str) -> Image.Image:
     from PIL import Image
 
     if image.mode == "F":
         raise DataError(
-            f"{path}: floating-point values, whose range is not known, and an image here has 8 or 16 bits. "
+            f"{where}: floating-point values, whose range is not known, and an image here has 8 or 16 bits. "
             "Scale the values to 0 … 65535 and save them as 16-bit TIFF or PNG."
         )
     if image.mode in SIXTEEN_BIT_MODES or image.mode == "I":
@@ -112,7 +136,7 @@ def _to_eight_bits(image: Image.Image, path: Path) -> Image.Image:
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
             raise DataError(
-                f"{path}: grey values from {low} to {high}, and an image here has 8 or 16 bits (0 … 65535). "
+                f"{where}: grey values from {low} to {high}, and an image here has 8 or 16 bits (0 … 65535). "
                 "Scale the values to that range and save them as 16-bit TIFF or PNG."
             )
         # Round half up: 257 is odd, so no value lies exactly half way.
