@@ -51,11 +51,13 @@ def data_generate(
 
 @data_app.command("pack")
 def data_pack(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A folder of patches.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A folder of patches; of ImageNet, also a tar.")],
     folder: Annotated[Path, typer.Argument(metavar="DEST", help="The store to write.")],
     kind: Annotated[
         str | None,
-        typer.Option("--kind", help="bigearthnet-v1, bigearthnet-v2, eurosat or geotiff-folder; default: by layout."),
+        typer.Option(
+            "--kind", help="bigearthnet-v1, bigearthnet-v2, eurosat, geotiff-folder or imagenet; default: by layout."
+        ),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Table of names and labels: CSV, Parquet or JSON.")
@@ -69,6 +71,9 @@ def data_pack(
     no_data: Annotated[float | None, typer.Option("--no-data", help="Stored value of pixels without data.")] = None,
     sentinel1: Annotated[
         Path | None, typer.Option("--sentinel1", help="BigEarthNet: the folder of Sentinel-1 patches, packed too.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=1, help="ImageNet: pixels a side of a stored picture; default 256.")
     ] = None,
     unreadable: Annotated[
         Unreadable, typer.Option("--unreadable", help="Patches that cannot be used: refuse the source, or skip them.")
@@ -90,6 +95,7 @@ def data_pack(
         units=units,
         no_data=no_data,
         sentinel1=sentinel1,
+        size=size,
     )
     patches = open_patches(source, kind, options)
     with progress_bar("patches") as progress:

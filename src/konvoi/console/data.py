@@ -10,6 +10,7 @@ from konvoi.data.split import Split
 from konvoi.data.store import Store
 
 _PROBLEMS_SHOWN = 20
+_CLASSES_SHOWN = 60
 
 
 def print_data(
@@ -34,8 +35,12 @@ def print_data(
     table.add_column("label" if dataset.several_labels else "class")
     for part in counts:
         table.add_column(part, justify="right")
-    for index, class_name in enumerate(dataset.class_names):
-        table.add_row(class_name, *(f"{part[index]:,}" for part in counts.values()))
+    if len(dataset.class_names) > _CLASSES_SHOWN:
+        spans = (f"{min(part):,} to {max(part):,}" for part in counts.values())
+        table.add_row(f"each of {len(dataset.class_names):,}", *spans)
+    else:
+        for index, class_name in enumerate(dataset.class_names):
+            table.add_row(class_name, *(f"{part[index]:,}" for part in counts.values()))
     sizes = (len(split.train), len(split.validation), len(split.test))
     table.add_row("all", *(f"{size:,}" for size in sizes), style="bold")
     console.print(table)
@@ -80,14 +85,21 @@ def print_store(store: Store) -> None:
             )
     console.print()
     console.print(table)
-    counts = store.column("labels").sum(axis=0, dtype=int).tolist()
-    labels = plain_table()
-    labels.add_column("label" if manifest.several_labels else "class")
-    labels.add_column("patches", justify="right")
-    for name, count in zip(manifest.class_names, counts, strict=True):
-        labels.add_row(name, f"{count:,}")
+    counts = store.class_counts().tolist()
     console.print()
-    console.print(labels)
+    if len(counts) > _CLASSES_SHOWN:
+        kind = "labels" if manifest.several_labels else "classes"
+        console.print(
+            f"{len(counts):,} {kind}, {manifest.class_names[0]} … {manifest.class_names[-1]}; patches of each: "
+            f"{min(counts):,} to {max(counts):,}"
+        )
+    else:
+        labels = plain_table()
+        labels.add_column("label" if manifest.several_labels else "class")
+        labels.add_column("patches", justify="right")
+        for name, count in zip(manifest.class_names, counts, strict=True):
+            labels.add_row(name, f"{count:,}")
+        console.print(labels)
     if manifest.problems:
         console.print(f"\nnot usable: {len(manifest.problems):,}, all named in {store.folder / 'manifest.json'}")
         for problem in manifest.problems[:_PROBLEMS_SHOWN]:

@@ -43,6 +43,8 @@ class Dataset:
         sample_names: a name for each sample (a file name), or None where the files have none.
         longitude_latitude: `(N, 2)` float64 in degrees (WGS84) of the samples' centres, NaN where not known; or None.
         tiles: the tile or scene that each sample was cut from, or None.
+        aspects: `(N,)` float32, width / height of what a pixel shows, where pictures were squeezed into one shape; or
+            None.
         known_fingerprint: where reading all pixels again would take too long, what stands for them; else "".
         caution: what a reader of results must know of these data, for example that they are synthetic; else "".
         scene: of samples that are pixels of one scene, its ground truth and place; else None.
@@ -62,6 +64,7 @@ class Dataset:
     sample_names: Sequence[str] | None = field(default=None, repr=False)
     longitude_latitude: NDArray[np.float64] | None = field(default=None, repr=False)
     tiles: Sequence[str] | None = field(default=None, repr=False)
+    aspects: NDArray[np.float32] | None = field(default=None, repr=False)
     known_fingerprint: str = ""
     caution: str = ""
     scene: Scene | None = field(default=None, repr=False)

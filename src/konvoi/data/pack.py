@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,18 +70,18 @@ def pack(
         "bands": source.bands.names,
         "grids": [(grid.name, grid.bands, grid.size, grid.dtype) for grid in source.grids],
         "class_names": source.class_names,
-        "names": hashlib.sha256("\n".join(source.names).encode()).hexdigest(),
+        "names": _digest_of_names(source.names),
         "shard_size": shard_size,
     }
     _begin(folder, json.loads(json.dumps(plan)))
     if (folder / MANIFEST).exists():
         return Store(folder)
-    names = list(source.names)
+    names = source.names
     starts = range(0, len(names), shard_size)
     done = 0
     with reading_pool(source, workers) as read_into:
         for number, start in enumerate(starts):
-            chosen = names[start : start + shard_size]
+            chosen = list(names[start : start + shard_size])
             if not _shard_record(folder, number).exists():
                 _pack_shard(source, folder, number, chosen, read_into, progress, (done, len(names)))
             done += len(chosen)
@@ -153,6 +153,7 @@ def _write_table(folder: Path, number: int, rows: list[Row]) -> None:
         "places": np.array([row.place for row in rows], dtype=np.float64).reshape(-1, 4),
         "tiles": np.array([row.tile for row in rows], dtype=np.str_),
         "acquired": np.array([row.acquired for row in rows], dtype=np.str_),
+        "aspects": np.array([row.aspect for row in rows], dtype=np.float32),
         "digests": np.array([list(row.digest) for row in rows], dtype=np.uint8).reshape(-1, 16),
         "moments": np.array([row.moments for row in rows], dtype=np.float64),
     }
@@ -174,6 +175,8 @@ def _finish(source: PatchSource, folder: Path, shards: int, unreadable: Literal[
         raise DataError(f"{source.origin}: none of the {len(source.names):,} patches can be packed. {_first(problems)}")
     columns = {name: np.concatenate([table[name] for table in filled]) for name in filled[0]}
     columns |= _derived_columns(source, columns)
+    if (columns["aspects"] == 1).all():
+        del columns["aspects"]
     problems += _copies(columns)
     if problems and unreadable == "refuse":
         shown = "\n".join(f"  {problem.where}: {problem.reason}" for problem in problems[:_PROBLEMS_SHOWN])
@@ -208,7 +211,7 @@ def _finish(source: PatchSource, folder: Path, shards: int, unreadable: Literal[
         shards=tuple(record["patches"] for record in records),
         files=tuple(files),
         problems=tuple(ProblemRecord(where=problem.where, reason=problem.reason) for problem in problems),
-        columns=COLUMNS,
+        columns={name: COLUMNS[name] for name in COLUMNS if name in columns},
         fingerprint=digest.hexdigest(),
     )
     write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
@@ -220,23 +223,30 @@ def _derived_columns(source: PatchSource, columns: dict[str, NDArray[Any]]) -> d
     from konvoi.data.geography import longitude_latitude
 
     names = columns["names"].tolist()
-    label_numbers = {label: number for number, label in enumerate(source.class_names)}
-    labels = np.zeros((len(names), len(label_numbers)), dtype=np.uint8)
-    for row, joined in enumerate(columns["labels"].tolist()):
-        labels[row, [label_numbers[label] for label in joined.split("\n") if label]] = 1
     places = columns["places"]
     centres = np.stack([(places[:, 0] + places[:, 2]) / 2, (places[:, 1] + places[:, 3]) / 2], axis=1)
     first_row: dict[bytes, int] = {}
     earliest = [first_row.setdefault(digest.tobytes(), row) for row, digest in enumerate(columns["digests"])]
     flags = [source.flags.get(name, ()) for name in names]
     return {
-        "labels": labels,
+        "labels": _labels(columns["labels"].tolist(), source),
         "longitude_latitude": longitude_latitude(centres, columns["reference_systems"]),
         "parts": np.array([source.parts.get(name, "") for name in names], dtype=np.str_),
         "snow": np.array(["snow" in found for found in flags]),
         "cloud": np.array(["cloud" in found for found in flags]),
         "duplicate": np.array([row != first for row, first in enumerate(earliest)]),
     }
+
+
+def _labels(joined: list[str], source: PatchSource) -> NDArray[Any]:
+    """`(N, K)` of 0 and 1; or, where a patch has one label at most, its number, which is a thousandth of 1,000 of 0."""
+    numbers = {label: number for number, label in enumerate(source.class_names)}
+    if not source.several_labels:
+        return np.array([numbers.get(label.partition("\n")[0], -1) for label in joined], dtype=np.int32)
+    labels = np.zeros((len(joined), len(numbers)), dtype=np.uint8)
+    for row, found in enumerate(joined):
+        labels[row, [numbers[label] for label in found.split("\n") if label]] = 1
+    return labels
 
 
 def _copies(columns: dict[str, NDArray[Any]]) -> list[Problem]:
@@ -271,6 +281,13 @@ def _begin(folder: Path, plan: dict[str, Any]) -> None:
     (folder / "shards").mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder / "shards")
     write_json(record, plan)
+
+
+def _digest_of_names(names: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(names), SHARD_SIZE):
+        digest.update("\n".join(names[start : start + SHARD_SIZE]).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _shard_record(folder: Path, number: int) -> Path:

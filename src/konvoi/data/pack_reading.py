@@ -33,6 +33,7 @@ class Row:
     place: tuple[float, float, float, float]
     tile: str
     acquired: str
+    aspect: float
     digest: bytes
     moments: NDArray[np.float64]
 
@@ -104,6 +105,7 @@ def row_of(source: PatchSource, name: str, patch: Patch) -> Row:
         place=(place.left, place.top, place.right, place.bottom) if place else (np.nan,) * 4,
         tile=patch.tile,
         acquired=patch.acquired,
+        aspect=patch.aspect,
         digest=digest.digest(),
         moments=np.concatenate(moments),
     )

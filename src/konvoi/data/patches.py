@@ -66,6 +66,7 @@ class Patch:
         place: where it lies, or None.
         tile: the tile or scene it was cut from (an MGRS tile such as "T33UUP"), "" where not known.
         acquired: ISO time of the acquisition, "" where not known.
+        aspect: width / height of what a pixel shows, where pictures were squeezed into one shape.
     """
 
     arrays: Mapping[str, NDArray[np.generic]]
@@ -73,6 +74,7 @@ class Patch:
     place: Place | None = None
     tile: str = ""
     acquired: str = ""
+    aspect: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ def patch_moments(array: NDArray[np.generic], no_data: float | None) -> Moments:
     Returns:
         `(C, 3)`. Exact for 8- and 16-bit integers: 2³² squares of them still fit the 53 bits of a float64.
     """
+    if array.dtype == np.uint8 and no_data is None:
+        return _moments_of_bytes(array.reshape(len(array), -1))
     values = array.reshape(len(array), -1).astype(np.float64)
     valid = np.isfinite(values)
     if no_data is not None:
@@ -44,6 +46,12 @@ def patch_moments(array: NDArray[np.generic], no_data: float | None) -> Moments:
     if not valid.all():
         values = np.where(valid, values, 0.0)
     return np.stack([valid.sum(axis=1), values.sum(axis=1), np.einsum("cp,cp->c", values, values)], axis=1)
+
+
+def _moments_of_bytes(values: NDArray[np.generic]) -> Moments:
+    counts = np.stack([np.bincount(band, minlength=256) for band in values]).astype(np.float64)
+    steps = np.arange(256.0)
+    return np.stack([counts.sum(axis=1), counts @ steps, counts @ steps**2], axis=1)
 
 
 def statistics_of(moments: Moments) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

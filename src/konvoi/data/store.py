@@ -35,12 +35,13 @@ FORMAT = "konvoi-store-1"
 
 COLUMNS = {
     "names": "the patch's name",
-    "labels": "(N, K) uint8, 1 where the patch has the label",
+    "labels": "(N, K) uint8, 1 where the patch has the label; or (N,) int32, the one label's number, -1 for none",
     "places": "(N, 4) float64: left, top, right, bottom in the patch's own reference system; NaN where not known",
     "reference_systems": "the place's coordinate reference system, for example EPSG:32633",
     "longitude_latitude": "(N, 2) float64: the centre in degrees, WGS84; NaN where not known",
     "tiles": "the tile or scene that the patch was cut from",
     "acquired": "ISO time of the acquisition",
+    "aspects": "float32: width / height of what a pixel shows, where pictures were squeezed into one shape",
     "parts": "train, validation or test by the source's own lists, else empty",
     "snow": "bool: the source's lists flag the patch so",
     "cloud": "bool, likewise",
@@ -150,6 +151,17 @@ class Store:
         moments = np.asarray(self.column("moments")[rows])[:, order]
         return PatchArrays(grids, rows, moments, no_data=self.bands.no_data)
 
+    def aspects(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Width / height of what a pixel of these patches shows; None where it is 1 for all."""
+        return np.asarray(self.column("aspects")[rows]) if "aspects" in self.manifest.columns else None
+
+    def class_counts(self) -> NDArray[np.int64]:
+        """How many patches have each label, `(K,)`."""
+        labels = self.column("labels")
+        if labels.ndim == 2:
+            return np.asarray(labels.sum(axis=0, dtype=np.int64))
+        return np.bincount(labels[labels >= 0], minlength=len(self.manifest.class_names))
+
     def verify(self, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Read every file and compare sizes and checksums; the complaints, none where all is well."""
         complaints = []
@@ -185,7 +197,7 @@ def read_store(source: StoreSource, data_dir: Path | None = None) -> Dataset:
     store = Store(store_folder(source.folder, data_dir))
     manifest = store.manifest
     names = band_names(source.bands, store.bands)
-    labels = np.asarray(store.column("labels"))
+    labels: NDArray[Any] = np.asarray(store.column("labels"))
     class_names = manifest.class_names
     if source.nomenclature == "bigearthnet-19":
         labels, class_names = _in_19_labels(labels, class_names, store.folder)
@@ -197,7 +209,7 @@ def read_store(source: StoreSource, data_dir: Path | None = None) -> Dataset:
         if flagged.any():
             excluded.append(f"{int(flagged.sum()):,} patches that the source's lists flag as {flag}")
             kept &= ~flagged
-    unlabelled = kept & (labels.sum(axis=1) == 0)
+    unlabelled = kept & ((labels < 0) if labels.ndim == 1 else (labels.sum(axis=1) == 0))
     if unlabelled.any():
         excluded.append(f"{int(unlabelled.sum()):,} patches that have no label in this nomenclature")
         kept &= ~unlabelled
@@ -220,6 +232,7 @@ def read_store(source: StoreSource, data_dir: Path | None = None) -> Dataset:
         sample_names=store.column("names")[rows].tolist(),
         longitude_latitude=np.asarray(store.column("longitude_latitude")[rows]),
         tiles=store.column("tiles")[rows].tolist(),
+        aspects=store.aspects(rows),
         known_fingerprint=digest.hexdigest(),
         caution=manifest.caution,
     )
@@ -272,5 +285,5 @@ def _given_parts(parts: NDArray[np.str_]) -> dict[str, NDArray[np.int64]]:
     return {part: positions for part, positions in found.items() if len(positions)}
 
 
-def _for_training(labels: NDArray[np.uint8], several: bool) -> Labels:
-    return labels if several else labels.argmax(axis=1).astype(np.int64)
+def _for_training(labels: NDArray[Any], several: bool) -> Labels:
+    return labels if several else (labels if labels.ndim == 1 else labels.argmax(axis=1)).astype(np.int64)

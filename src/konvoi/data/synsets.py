@@ -185,7 +185,8 @@ def _read_meta(path: Path) -> SynsetTree:
     # A file of MATLAB's that is damaged or another's is answered with almost any exception.
     except Exception as error:
         raise DataError(
-            f"{path} is not the table of synsets of ILSVRC2012's development kit ({error}). Copy it again, or remove it."
+            f"{path} is not the table of synsets of ILSVRC2012's development kit ({error}). Copy it again, or "
+            "remove it."
         ) from error
     return SynsetTree({child: tuple(found) for child, found in parents.items()}, words, names)
 

@@ -160,9 +160,9 @@ def open_imagenet(source: Path, size: int = DEFAULT_SIZE, truth: Path | None = N
         table = truth or find_truth(folders)
         if table is None:
             raise DataError(
-                f"{val} holds {len(unlabelled):,} pictures whose synsets are not known. Give their table with --labels: "
-                "LOC_val_solution.csv, or the development kit's ILSVRC2012_validation_ground_truth.txt beside its "
-                "meta.mat."
+                f"{val} holds {len(unlabelled):,} pictures whose synsets are not known. Give their table with "
+                "--labels: LOC_val_solution.csv, or the development kit's "
+                "ILSVRC2012_validation_ground_truth.txt beside its meta.mat."
             )
         names = [pictures.names[position] for position in unlabelled.tolist()]
         known = read_truth(table, names, synsets, tree.numbers)
@@ -234,6 +234,6 @@ def _require_known(shown: NDArray[np.str_], synsets: list[str], train: Path | No
     unknown = sorted(set(shown.tolist()) - set(synsets) - {""})
     if unknown:
         raise DataError(
-            f"{val} has pictures of {', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}, and {train} has none: a "
-            "network cannot be right about a class it never saw. Copy what is missing, or remove these."
+            f"{val} has pictures of {', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}, and {train} has none: "
+            "a network cannot be right about a class it never saw. Copy what is missing, or remove these."
         )

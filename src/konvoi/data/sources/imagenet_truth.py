@@ -26,9 +26,7 @@ def find_truth(folders: Sequence[Path]) -> Path | None:
     return next((path for path in tried if path.is_file()), None)
 
 
-def read_truth(
-    path: Path, names: Sequence[str], synsets: Sequence[str], numbers: Mapping[int, str]
-) -> dict[str, str]:
+def read_truth(path: Path, names: Sequence[str], synsets: Sequence[str], numbers: Mapping[int, str]) -> dict[str, str]:
     """The synset of each picture, by its name without suffix.
 
     Read are lines of a name and a synset, parted by a comma or blanks (whatever follows, as the boxes of Kaggle's

@@ -12,6 +12,7 @@ from konvoi.data.name_lists import read_parts
 from konvoi.data.patches import PatchSource
 from konvoi.data.sources.bigearthnet import is_optical_name, open_bigearthnet
 from konvoi.data.sources.geotiff_folder import EUROSAT_BANDS, open_geotiff_folder
+from konvoi.data.sources.imagenet import DEFAULT_SIZE, looks_like_imagenet, open_imagenet
 from konvoi.errors import DataError
 
 _LOOKED_AT = 64
@@ -31,6 +32,7 @@ class PatchOptions:
         units: of the values.
         no_data: the stored value that means "not measured".
         sentinel1: the folder of BigEarthNet's Sentinel-1 patches.
+        size: pixels a side to which pictures are resized.
     """
 
     labels: Path | None = None
@@ -40,24 +42,28 @@ class PatchOptions:
     units: str | None = None
     no_data: float | None = None
     sentinel1: Path | None = None
+    size: int | None = None
 
 
 def open_patches(folder: Path, kind: str | None, options: PatchOptions) -> PatchSource:
     """List a source.
 
     Args:
-        folder: of the patches, or of the archive in which their folder lies.
+        folder: of the patches, or of the archive in which their folder lies; of ImageNet also a tar file.
         kind: one of `KINDS`; None recognises it.
         options: what the user says.
 
     Raises:
         DataError: the folder is missing, or holds nothing that is known; or an option does not go with the kind.
     """
-    if not folder.is_dir():
+    if not folder.exists():
         raise DataError(f"There is no folder {folder}.")
     if kind is not None and kind not in KINDS:
         raise DataError(f"--kind {kind} is not known. Known: {', '.join(KINDS)}.")
-    return KINDS[kind or _recognised(folder)](folder, options)
+    kind = kind or _recognised(folder)
+    if kind != "imagenet" and not folder.is_dir():
+        raise DataError(f"{folder} is a file, and {kind} is read from a folder.")
+    return KINDS[kind](folder, options)
 
 
 def _bigearthnet_1(folder: Path, options: PatchOptions) -> PatchSource:
@@ -69,12 +75,12 @@ def _bigearthnet_2(folder: Path, options: PatchOptions) -> PatchSource:
 
 
 def _bigearthnet(folder: Path, version: int, options: PatchOptions) -> PatchSource:
-    _refuse(options, f"bigearthnet-v{version}", "labels", "bands", "scale", "units", "no_data")
+    _refuse(options, f"bigearthnet-v{version}", "labels", "bands", "scale", "units", "no_data", "size")
     return open_bigearthnet(folder, version, options.lists, options.sentinel1)
 
 
 def _eurosat(folder: Path, options: PatchOptions) -> PatchSource:
-    _refuse(options, "eurosat", "labels", "bands", "scale", "units", "sentinel1")
+    _refuse(options, "eurosat", "labels", "bands", "scale", "units", "sentinel1", "size")
     root = next((path for path in _here_and_below(folder) if _sub_folder_names(path) & _EUROSAT_CLASSES), folder)
     return open_geotiff_folder(
         root,
@@ -87,7 +93,7 @@ def _eurosat(folder: Path, options: PatchOptions) -> PatchSource:
 
 
 def _geotiff_folder(folder: Path, options: PatchOptions) -> PatchSource:
-    _refuse(options, "geotiff-folder", "sentinel1")
+    _refuse(options, "geotiff-folder", "sentinel1", "size")
     return open_geotiff_folder(
         folder,
         labels=options.labels,
@@ -97,6 +103,11 @@ def _geotiff_folder(folder: Path, options: PatchOptions) -> PatchSource:
         units=options.units,
         no_data=options.no_data,
     )
+
+
+def _imagenet(folder: Path, options: PatchOptions) -> PatchSource:
+    _refuse(options, "imagenet", "lists", "bands", "scale", "units", "no_data", "sentinel1")
+    return open_imagenet(folder, options.size or DEFAULT_SIZE, options.labels)
 
 
 def _listed_parts(options: PatchOptions) -> dict[str, str] | None:
@@ -113,11 +124,14 @@ KINDS: dict[str, Callable[[Path, PatchOptions], PatchSource]] = {
     "bigearthnet-v2": _bigearthnet_2,
     "eurosat": _eurosat,
     "geotiff-folder": _geotiff_folder,
+    "imagenet": _imagenet,
 }
 """What can be packed."""
 
 
 def _recognised(folder: Path) -> str:
+    if looks_like_imagenet(folder):
+        return "imagenet"
     # The folder itself first: below one of version 2 lie tiles, and each looks like an archive of version 1.
     for path in _here_and_below(folder):
         for version in (1, 2):

@@ -1,7 +1,7 @@
 """Where the pictures of a large archive lie: as files in folders, or inside tar files that are never unpacked.
 
-A picture is 60 bytes here, whatever Python would take for an object: ILSVRC2012's 1.33 million are listed in 80 MB. What
-the pictures show is not known here; how one is decoded is in `sources.image_file`.
+A picture is 60 bytes here, whatever Python would take for an object: ILSVRC2012's 1.33 million are listed in 80 MB.
+What the pictures show is not known here; how one is decoded is in `sources.image_file`.
 """
 
 from __future__ import annotations
@@ -103,10 +103,11 @@ class Pictures:
         offset, size = int(self.offset[position]), int(self.size[position])
         try:
             if offset < 0:
-                return (path / f"{self.names[position]}{self.suffixes[self.suffix[position]]}").read_bytes()
+                whole: bytes = (path / f"{self.names[position]}{self.suffixes[self.suffix[position]]}").read_bytes()
+                return whole
             with path.open("rb") as file:
                 file.seek(offset)
-                content = file.read(size)
+                content: bytes = file.read(size)
         except OSError as error:
             raise PatchError(f"{self.where(position)}: cannot be read ({error.strerror}).") from error
         if len(content) < size:
@@ -187,7 +188,7 @@ class _Listing:
                             Problem(f"{path}/{member.name}", f"{path} ends in the middle of it. Copy it again.")
                         )
                         break
-                    elif name.endswith(".tar"):
+                    if name.endswith(".tar"):
                         after, last = file.tell(), member.offset_data + member.size
                         number = self._add_members(path, file, Path(name).stem, member.offset_data, last)
                         if number == 0:
@@ -203,7 +204,9 @@ class _Listing:
                     "else copy it again."
                 ) from error
             self._problems.append(
-                Problem(str(path), f"ends or is damaged after {len(found) + inside:,} pictures ({error}). Copy it again.")
+                Problem(
+                    str(path), f"ends or is damaged after {len(found) + inside:,} pictures ({error}). Copy it again."
+                )
             )
         return inside + self._add(Container(path, label), found)
 
@@ -257,4 +260,4 @@ def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := archive.next()) is not None:
         yield member
         # It keeps every header that it read; those of a million pictures are a gigabyte.
-        archive.members.clear()
+        archive.members.clear()  # type: ignore[attr-defined]
