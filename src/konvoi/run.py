@@ -9,6 +9,7 @@ RUN/evaluation.json      the scores (`Evaluation`)
 RUN/predictions.npz      labels and probabilities of validation and test samples
 RUN/examples.npz         the pictures that the report shows
 RUN/pretraining/         the run that a recipe's `pretraining` section describes
+RUN/exchange.json        how long an all-reduce took between its ranks, where that was measured (`Exchange`)
 RUN/places.npz           where the samples of each part lie, where that is known (`Places`)
 RUN/report.html
 """
@@ -32,6 +33,7 @@ from konvoi.errors import RunError
 from konvoi.evaluation.scores import Scores
 from konvoi.evaluation.several_labels import SeveralLabelScores
 from konvoi.files import write_aside, write_json, write_text
+from konvoi.parallel.exchange import Exchange
 from konvoi.recipe import Recipe, parse_recipe, recipe_yaml
 from konvoi.record import Record
 from konvoi.training.history import EpochRecord
@@ -258,6 +260,13 @@ class Run:
         return self._record("evaluation.json", Evaluation)
 
     @property
+    def exchange(self) -> Exchange | None:
+        """How long an all-reduce took between its ranks, or None where that was not measured."""
+        if not (self.folder / "exchange.json").exists():
+            return None
+        return self._record("exchange.json", Exchange)
+
+    @property
     def bands(self) -> Bands:
         """The channels this network was trained on, with their normalisation."""
         from konvoi.data.bands import Bands
@@ -344,6 +353,10 @@ class Run:
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """Write `evaluation.json`."""
         self._write("evaluation.json", lambda path: write_json(path, evaluation.model_dump(mode="json")))
+
+    def write_exchange(self, exchange: Exchange) -> None:
+        """Write `exchange.json`."""
+        self._write("exchange.json", lambda path: write_json(path, exchange.model_dump(mode="json")))
 
     def write_predictions(self, parts: dict[str, Predictions]) -> None:
         """Write `predictions.npz`."""

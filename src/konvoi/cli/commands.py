@@ -69,6 +69,10 @@ def train(
     restartable: Annotated[
         bool, typer.Option("--restartable", help="Go on where --run-dir holds an unfinished run of this recipe.")
     ] = False,
+    measure_exchange: Annotated[
+        bool,
+        typer.Option("--measure-exchange", help="Time an all-reduce between the ranks first, for `konvoi scale`."),
+    ] = False,
 ) -> None:
     """Train a recipe, evaluate it once on the test split, write the report."""
     from konvoi import experiment
@@ -80,7 +84,10 @@ def train(
         from konvoi.cli.ranks import train_on_ranks
 
         raise typer.Exit(
-            train_on_ranks(ranks, recipe, overrides or [], data_dir, run_dir, resume, seal_test, restartable, restarts)
+            train_on_ranks(
+                ranks, recipe, overrides or [], data_dir, run_dir, resume, seal_test, restartable, restarts,
+                measure_exchange,
+            )  # fmt: skip
         )
 
     if resume is not None:
@@ -89,18 +96,27 @@ def train(
                 "--resume continues a run with its own recipe and seal: give neither a recipe, --set, --run-dir nor "
                 "--seal-test."
             )
-        run = experiment.resume(resume, data_dir=data_dir)
+        run = experiment.resume(resume, data_dir=data_dir, measure_exchange=measure_exchange)
     elif restartable and (recipe is None or run_dir is None):
         raise RecipeError("--restartable needs a recipe and a --run-dir, in which a restart finds the run.")
     elif recipe is None:
         raise RecipeError("Name a recipe, for example `konvoi train digits-cnn`; `konvoi recipes` lists them.")
     elif restartable and run_dir is not None:
         run = experiment.train_or_resume(
-            load_recipe(recipe, overrides or ()), run_dir, data_dir=data_dir, evaluate_test=not seal_test
+            load_recipe(recipe, overrides or ()),
+            run_dir,
+            data_dir=data_dir,
+            evaluate_test=not seal_test,
+            measure_exchange=measure_exchange,
         )
     else:
         run = experiment.train(
-            recipe, data_dir=data_dir, run_dir=run_dir, overrides=overrides or (), evaluate_test=not seal_test
+            recipe,
+            data_dir=data_dir,
+            run_dir=run_dir,
+            overrides=overrides or (),
+            evaluate_test=not seal_test,
+            measure_exchange=measure_exchange,
         )
     if join().is_first:
         _print_result(run)

@@ -17,6 +17,7 @@ def train_on_ranks(
     seal_test: bool,
     restartable: bool,
     restarts: int,
+    measure_exchange: bool,
 ) -> int:
     """Start the ranks with arguments that a restart can repeat, and return their exit code.
 
@@ -50,6 +51,7 @@ def train_on_ranks(
         arguments = [recipe, "--run-dir", str(folder)]
         arguments += [part for override in overrides for part in ("--set", override)]
         arguments += ["--seal-test"] * seal_test
+    arguments += ["--measure-exchange"] * measure_exchange
     if data_dir is not None:
         arguments += ["--data-dir", str(data_dir)]
     return launch(["train", *arguments, "--restartable"], ranks, restarts)

@@ -31,6 +31,7 @@ from konvoi.experiment.material import (
 )
 from konvoi.experiment.start import contract_of, pretraining_recipe, start_from_pretrained
 from konvoi.files import remove_leftovers
+from konvoi.parallel.all_reduce import measure_exchange as measure_exchange_between
 from konvoi.parallel.meeting import join
 from konvoi.parallel.ranks import Ranks
 from konvoi.recipe import Recipe, load_recipe, recipe_fingerprint
@@ -48,6 +49,7 @@ def train(
     run_dir: str | Path | None = None,
     overrides: Sequence[str] = (),
     evaluate_test: bool = True,
+    measure_exchange: bool = False,
     display: Display | None = None,
 ) -> Run:
     """Train a recipe, evaluate it once on the test split, and write the report.
@@ -60,6 +62,7 @@ def train(
         run_dir: the folder to write, which must not hold anything; default: `runs/<name>-<time>`.
         overrides: as `--set`, for example `["optim.lr=0.05"]`.
         evaluate_test: False leaves the test split sealed.
+        measure_exchange: of several ranks, time an all-reduce between them first, for a scaling study.
         display: what shows the progress; default: a bar in the console or notebook.
 
     Returns:
@@ -91,7 +94,10 @@ def train(
     ranks.wait_for_all()
     if recipe.pretraining is not None:
         _start_from_pretraining(recipe, run, material, display, ranks)
-    return _run_to_the_end(_training(recipe, material, run, device, display, ranks), run, material, ranks)
+    training = _training(recipe, material, run, device, display, ranks)
+    if measure_exchange:
+        _measure_exchange(run, training, ranks)
+    return _run_to_the_end(training, run, material, ranks)
 
 
 def _facts(
@@ -124,6 +130,7 @@ def resume(
     folder: str | Path,
     *,
     data_dir: str | Path | None = None,
+    measure_exchange: bool = False,
     display: Display | None = None,
 ) -> Run:
     """Continue a training that was stopped, at the step after its last checkpoint.
@@ -157,6 +164,8 @@ def resume(
             words = f"{facts.environment.get('ranks', '')}; from step {training.step + 1} on {ranks.words}"
             facts = facts.model_copy(update={"ranks": ranks.size, "environment": {**facts.environment, "ranks": words}})
         run.write_facts(facts.model_copy(update={"state": "running"}))
+    if measure_exchange:
+        _measure_exchange(run, training, ranks)
     return _run_to_the_end(training, run, material, ranks)
 
 
@@ -190,7 +199,8 @@ def train_or_resume(recipe: Recipe, folder: Path, **arguments: Any) -> Run:
         )
     if run.evaluation is not None:
         return run
-    return resume(folder, data_dir=arguments.get("data_dir"), display=arguments.get("display"))
+    known = {name: arguments[name] for name in ("data_dir", "measure_exchange", "display") if name in arguments}
+    return resume(folder, **known)
 
 
 def _display(display: Display | None, ranks: Ranks) -> Display:
@@ -259,6 +269,17 @@ def _training(
     training.parallel.require_same("recipe", recipe_fingerprint(recipe))
     training.parallel.require_same("split of the data", material.split.fingerprint)
     return training
+
+
+def _measure_exchange(run: Run, training: Training, ranks: Ranks) -> None:
+    if not ranks.several:
+        return
+    settings = run.recipe.parallel
+    exchange = measure_exchange_between(
+        ranks, training.network, training.batches.device, settings.gradients, settings.bucket
+    )
+    if ranks.is_first:
+        run.write_exchange(exchange)
 
 
 def _run_to_the_end(training: Training, run: Run, material: Material, ranks: Ranks) -> Run:
