@@ -100,7 +100,7 @@ def test_a_study_from_pretraining_to_figure(recipe: Recipe, tmp_path: Path) -> N
     path.write_text(json.dumps(json.loads(path.read_text())[:5]))
     again = study_labels(recipe, tmp_path / "study", shares=(0.02, 0.3), seeds=2)
     assert sorted(again, key=repr) == sorted(results, key=repr)
-    with pytest.raises(RunError, match="holds the study of another recipe"):
+    with pytest.raises(RunError, match="holds another study: its recipe differs"):
         study_labels(recipe.model_copy(update={"seed": 9}), tmp_path / "study")
 
 

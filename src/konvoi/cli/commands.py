@@ -85,9 +85,17 @@ def train(
 
         raise typer.Exit(
             train_on_ranks(
-                ranks, recipe, overrides or [], data_dir, run_dir, resume, seal_test, restartable, restarts,
+                ranks,
+                recipe,
+                overrides or [],
+                data_dir,
+                run_dir,
+                resume,
+                seal_test,
+                restartable,
+                restarts,
                 measure_exchange,
-            )  # fmt: skip
+            )
         )
 
     if resume is not None:

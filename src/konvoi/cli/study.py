@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from konvoi.cli.options import DataDirOption, RecipeArgument, SetOption
+from konvoi.cli.options import (
+    DataDirOption,
+    EpochsOption,
+    RecipeArgument,
+    SetOption,
+    StudyFolderOption,
+    whole_numbers,
+)
 
 study_app = typer.Typer(
     help="Many runs with one question, and one table and figure as the answer.", no_args_is_help=True
@@ -18,7 +23,7 @@ study_app = typer.Typer(
 @study_app.command("labels")
 def study_labels_command(
     recipe: RecipeArgument,
-    folder: Annotated[Path, typer.Option("--out", "-o", help="The folder to write; a stopped study goes on there.")],
+    folder: StudyFolderOption,
     weights: Annotated[
         str | None,
         typer.Option("--weights", help="Pretrained: a public set's name, a file, or a run; default: the recipe's."),
@@ -32,10 +37,10 @@ def study_labels_command(
     data_dir: DataDirOption = None,
 ) -> None:
     """Draw the test score against the number of labels, for several ways to use them."""
-    from konvoi.console.results import print_label_study
+    from konvoi.console.studies import print_label_study
     from konvoi.errors import RecipeError
-    from konvoi.files import write_aside
     from konvoi.recipe import load_recipe
+    from konvoi.studies.folder import write_figure
     from konvoi.studies.label_efficiency import study_labels
     from konvoi.studies.label_figure import label_figure, points_of
 
@@ -55,8 +60,76 @@ def study_labels_command(
         seeds=seeds,
         tell=lambda line: typer.echo(line, err=True),
     )
-    figure = label_figure(results)
-    for kind in ("png", "svg"):
-        write_aside(folder / f"labels.{kind}", partial(figure.savefig, format=kind, dpi=160))
+    figure = write_figure(folder, "labels", label_figure(results))
     print_label_study(points_of(results), results[0].measure)
-    typer.echo(f"figure: {folder / 'labels.png'}")
+    typer.echo(f"figure: {figure}")
+
+
+@study_app.command("batch")
+def study_batch_command(
+    recipe: RecipeArgument,
+    folder: StudyFolderOption,
+    batches: Annotated[
+        str, typer.Option("--batches", metavar="N,N,…", help="Samples of a step.")
+    ] = "16,32,64,128,256,512,1024",
+    seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
+    epochs: EpochsOption = None,
+    keep_lr: Annotated[
+        bool, typer.Option("--keep-lr", help="The same learning rate for all; default: in proportion to the batch.")
+    ] = False,
+    overrides: SetOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Draw speed and validation error against the batch: too small is slow, too large may generalise worse."""
+    from konvoi.console.studies import print_variants
+    from konvoi.recipe import load_recipe
+    from konvoi.studies.batch_size import study_batch_size
+    from konvoi.studies.folder import write_figure
+    from konvoi.studies.variant_figure import batch_figure
+
+    results = study_batch_size(
+        load_recipe(recipe, overrides or ()),
+        folder,
+        whole_numbers("--batches", batches),
+        seeds=seeds,
+        epochs=epochs,
+        keep_lr=keep_lr,
+        data_dir=data_dir,
+        tell=lambda line: typer.echo(line, err=True),
+    )
+    figure = write_figure(folder, "batch", batch_figure(results))
+    print_variants(results, "batch", {})
+    typer.echo(f"figure: {figure}")
+
+
+@study_app.command("precision")
+def study_precision_command(
+    recipe: RecipeArgument,
+    folder: StudyFolderOption,
+    precisions: Annotated[
+        str, typer.Option("--precisions", help="Those that the machine cannot do are left out, and named.")
+    ] = "float32,tf32,bfloat16,float16",
+    seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
+    epochs: EpochsOption = None,
+    overrides: SetOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Train in every precision that the machine can do: speed and validation score side by side."""
+    from konvoi.console.studies import print_variants
+    from konvoi.recipe import load_recipe
+    from konvoi.studies.folder import write_figure
+    from konvoi.studies.precisions import study_precisions
+    from konvoi.studies.variant_figure import precision_figure
+
+    results, impossible = study_precisions(
+        load_recipe(recipe, overrides or ()),
+        folder,
+        [name.strip() for name in precisions.split(",")],
+        seeds=seeds,
+        epochs=epochs,
+        data_dir=data_dir,
+        tell=lambda line: typer.echo(line, err=True),
+    )
+    figure = write_figure(folder, "precision", precision_figure(results))
+    print_variants(results, "precision", impossible)
+    typer.echo(f"figure: {figure}")

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from konvoi.console.terminal import plain_table, terminal
 from konvoi.evaluation.scores import Scores
 from konvoi.evaluation.several_labels import LabelScores, SeveralLabelScores
 from konvoi.run import Run
-
-if TYPE_CHECKING:
-    from konvoi.studies.label_figure import Point
 
 _COLUMNS = ("samples", "accuracy", "95 % interval", "macro F1", "cross-entropy", "calibration error")
 _SEVERAL_LABEL_COLUMNS = ("samples", "macro mAP", "95 % interval", "micro mAP", "macro F1", "micro F1", "macro F2")
@@ -51,25 +45,6 @@ def print_result(run: Run, per_class: bool = False) -> None:
     if facts.data.skipped:
         console.print(f"skipped files: {len(facts.data.skipped):,}, named in the report")
     console.print(f"report: {run.report_path}")
-
-
-def print_label_study(points: Sequence[Point], measure: str) -> None:
-    """A row for each method and number of labelled images."""
-    table = plain_table()
-    table.add_column("method")
-    for column in ("labelled images", "seeds", f"test {measure}, mean", "standard deviation", "lowest – highest"):
-        table.add_column(column, justify="right")
-    for point in points:
-        spread = "–" if point.deviation is None else f"{point.deviation:.4f}"
-        table.add_row(
-            point.method,
-            f"{point.labelled:,}",
-            str(point.seeds),
-            f"{point.mean:.4f}",
-            spread,
-            f"{point.lowest:.4f} – {point.highest:.4f}",
-        )
-    terminal().print(table)
 
 
 def _row(scores: Scores) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How long an all-reduce takes between the ranks of a training, by size of the message: a measurement of a few seconds."""
+"""How long an all-reduce takes between the ranks of a training, by size of message: measured in a few seconds."""
 
 from __future__ import annotations
 

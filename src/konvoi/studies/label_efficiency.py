@@ -8,26 +8,23 @@ say: every training ends with its last epoch. So the test split, which is scored
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from konvoi.data.stratify import nested_order
-from konvoi.errors import RecipeError, RunError
+from konvoi.errors import RecipeError
 from konvoi.evaluation.inference import predict_logits
 from konvoi.evaluation.several_labels import SeveralLabelScores, average_precisions
-from konvoi.experiment import prepare, resume, train
+from konvoi.experiment import prepare, train_or_resume
 from konvoi.experiment.start import contract_of, pretraining_recipe, start_from_pretrained
-from konvoi.files import write_json
 from konvoi.models.stages import FeatureExtractor
 from konvoi.recipe import Recipe
 from konvoi.recipe.schema import Pretrained
 from konvoi.record import Record
-from konvoi.run import load_run
+from konvoi.studies.folder import claim, read_results, write_results
 from konvoi.studies.probes import PROBES
 from konvoi.training.display import Display, Silence
 
@@ -89,17 +86,16 @@ def study_labels(
     if not all(0 < share <= 1 for share in shares) or seeds < 1:
         raise RecipeError(f"Shares are above 0 and at most 1, and seeds at least 1; found {list(shares)} and {seeds}.")
     display = display or Silence()
-    _claim(folder, recipe, weights)
+    claim(folder, {"recipe": recipe.model_dump(mode="json"), "weights": weights})
     pretrained = None
     if set(methods) - {"scratch"}:
         pretrained = _pretrained(recipe, folder, data_dir, weights, display)
-    results = _read(folder)
+    results = read_results(folder, LabelResult)
     done = {(result.method, result.share, result.seed) for result in results}
 
     def keep(result: LabelResult) -> None:
         results.append(result)
-        entries = [entry.model_dump(mode="json") for entry in results]
-        write_json(folder / "results.json", entries)
+        write_results(folder, results)
         tell(
             f"{result.method}, {result.labelled:,} labelled images, seed {result.seed}: {result.measure} "
             f"{result.score:.4f}"
@@ -130,13 +126,7 @@ def _trained(
     display: Display,
 ) -> LabelResult:
     place = folder / "runs" / f"{method}-{share:g}-{seed}"
-    if (place / "recipe.yaml").exists() and load_run(place).evaluation is None:
-        run = resume(place, data_dir=data_dir, display=display)
-    elif (place / "recipe.yaml").exists():
-        run = load_run(place)
-    else:
-        own = _with(recipe, pretrained, share, seed)
-        run = train(own, data_dir=data_dir, run_dir=place, display=display)
+    run = train_or_resume(_with(recipe, pretrained, share, seed), place, data_dir=data_dir, display=display)
     evaluation = run.evaluation
     assert evaluation is not None
     assert evaluation.test is not None
@@ -221,32 +211,5 @@ def _pretrained(
             "pretrained or pretraining section; or --methods scratch."
         )
     place = folder / "pretraining"
-    if not (place / "recipe.yaml").exists():
-        train(pretraining_recipe(recipe), data_dir=data_dir, run_dir=place, evaluate_test=False, display=display)
-    elif load_run(place).evaluation is None:
-        resume(place, data_dir=data_dir, display=display)
+    train_or_resume(pretraining_recipe(recipe), place, data_dir=data_dir, evaluate_test=False, display=display)
     return Pretrained(weights=str(place))
-
-
-def _claim(folder: Path, recipe: Recipe, weights: str | None) -> None:
-    """Note what is studied, or see that the folder holds the same study."""
-    own = json.loads(json.dumps({"recipe": recipe.model_dump(mode="json"), "weights": weights}))
-    path = folder / "study.json"
-    if path.exists():
-        if json.loads(path.read_text(encoding="utf-8")) != own:
-            raise RunError(f"{folder} holds the study of another recipe or other weights. Choose another folder.")
-        return
-    if folder.exists() and any(folder.iterdir()):
-        raise RunError(f"{folder} is not empty and holds no study. Choose another folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, own)
-
-
-def _read(folder: Path) -> list[LabelResult]:
-    path = folder / "results.json"
-    if not path.exists():
-        return []
-    try:
-        return TypeAdapter(list[LabelResult]).validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise RunError(f"{path} is damaged: {error}.") from error

@@ -1,0 +1,65 @@
+"""The tables of studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from konvoi.console.terminal import plain_table, terminal
+
+if TYPE_CHECKING:
+    from konvoi.studies.label_figure import Point
+    from konvoi.studies.variants import VariantResult
+
+
+def print_label_study(points: Sequence[Point], measure: str) -> None:
+    """A row for each method and number of labelled images."""
+    table = plain_table()
+    table.add_column("method")
+    for column in ("labelled images", "seeds", f"test {measure}, mean", "standard deviation", "lowest – highest"):
+        table.add_column(column, justify="right")
+    for point in points:
+        spread = "–" if point.deviation is None else f"{point.deviation:.4f}"
+        table.add_row(
+            point.method,
+            f"{point.labelled:,}",
+            str(point.seeds),
+            f"{point.mean:.4f}",
+            spread,
+            f"{point.lowest:.4f} – {point.highest:.4f}",
+        )
+    terminal().print(table)
+
+
+def print_variants(results: Sequence[VariantResult], question: str, impossible: Mapping[str, str]) -> None:
+    """A row for each batch size or precision, and why others are missing."""
+    from konvoi.report.wording import counted
+    from konvoi.studies.variants import summarise
+
+    table = plain_table()
+    table.add_column(question)
+    measure = results[0].measure
+    columns = ("learning rate", "samples/s", "seeds", f"validation {measure}, mean", "standard deviation")
+    for column in (*columns, "lowest – highest"):
+        table.add_column(column, justify="right")
+    for variant in summarise(results):
+        if variant.mean is None:
+            spread = ("diverged", "–", "–")
+        else:
+            spread = (
+                f"{variant.mean:.4f}" + (f" ({variant.diverged} diverged)" if variant.diverged else ""),
+                "–" if variant.deviation is None else f"{variant.deviation:.4f}",
+                f"{variant.lowest:.4f} – {variant.highest:.4f}",
+            )
+        speed = "–" if variant.speed is None else f"{variant.speed:,.0f}"
+        table.add_row(variant.name, f"{variant.lr:g}", speed, str(variant.seeds), *spread)
+    console = terminal()
+    console.print(table)
+    where = results[0].device if results[0].device != "cpu" else f"cpu, {results[0].threads} threads"
+    epochs = max(result.epochs for result in results)
+    console.print(
+        f"\non {where}; {counted(epochs, 'epoch')} each, scored by the last one's weights; samples/s of training alone; "
+        "the test split stayed sealed"
+    )
+    for name, reason in impossible.items():
+        console.print(f"left out: {name}. {reason}")
