@@ -113,17 +113,24 @@ def data_pack(
 @data_app.command("info")
 def data_info(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE|STORE", help="A recipe's name or file, or a store's folder.")
+        str,
+        typer.Argument(
+            metavar="RECIPE|STORE|CUBE", help="A recipe's name or file, a store's folder, or a cube's file."
+        ),
     ],
     overrides: SetOption = None,
     data_dir: DataDirOption = None,
     verify: Annotated[bool, typer.Option("--verify", help="A store: read every file and compare checksums.")] = False,
+    ground_truth: Annotated[
+        Path | None, typer.Option("--ground-truth", help="A cube: its ground truth; default: the well-known scene's.")
+    ] = None,
 ) -> None:
-    """Show what a store or a recipe's source holds, how it is split, and what the audit finds."""
+    """Show what a store, a cube or a recipe's source holds, how it is split, and what the audit finds."""
     from konvoi.console.data import print_data, print_store
     from konvoi.console.progress import progress_bar
     from konvoi.data.audit import class_counts, duplicate_counts
     from konvoi.data.sources import read_source
+    from konvoi.data.sources.cube_file import is_cube
     from konvoi.data.spatial_audit import spatial_findings
     from konvoi.data.split import make_split
     from konvoi.errors import DataError, RecipeError
@@ -145,6 +152,16 @@ def data_info(
         return
     if verify:
         raise RecipeError(f"--verify goes with a store, and {recipe} is no folder.")
+    if is_cube(Path(recipe)):
+        from konvoi.console.cubes import print_cube
+        from konvoi.data.sources.cube_findings import look_at_cube
+
+        if overrides or data_dir is not None:
+            raise RecipeError("--set and --data-dir go with a recipe; a cube's file is what it is.")
+        print_cube(look_at_cube(Path(recipe), ground_truth))
+        return
+    if ground_truth is not None:
+        raise RecipeError(f"--ground-truth goes with a cube's file, and {recipe} is none.")
     loaded = load_recipe(recipe, overrides or ())
     dataset = read_source(loaded.source, data_dir)
     split = make_split(dataset, loaded.split)

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from konvoi.data.bands import Bands
 from konvoi.errors import DataError
 
+AS_STORED = "as stored"
+"""The units of values of which a file does not say what they are."""
+
 Transform = tuple[float, float, float, float, float, float]
 """a, b, c, d, e, f of x = a · column + b · row + c and y = d · column + e · row + f, from the outer corner of the upper
 left pixel."""
@@ -31,6 +34,7 @@ class Cube:
         crs: coordinate reference system as an authority's code, "EPSG:32633", or as WKT; "" where not known.
         transform: in the system's units; None where not known.
         colour_bands: positions of the bands that stand for red, green and blue where the file or the scene says so.
+        bad_bands: names of the bands that the file itself marks as bad.
         remarks: what was noticed on reading, and done about it; a sentence each.
     """
 
@@ -40,6 +44,7 @@ class Cube:
     crs: str = ""
     transform: Transform | None = None
     colour_bands: tuple[int, int, int] | None = None
+    bad_bands: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -64,7 +69,11 @@ class Cube:
         # All bands of a pixel side by side, from which windows are gathered without another copy.
         by_pixel = np.moveaxis(self.values, 0, -1)[..., positions]
         return replace(
-            self, values=np.moveaxis(np.ascontiguousarray(by_pixel), -1, 0), bands=bands, colour_bands=colours
+            self,
+            values=np.moveaxis(np.ascontiguousarray(by_pixel), -1, 0),
+            bands=bands,
+            colour_bands=colours,
+            bad_bands=tuple(name for name in self.bad_bands if name in names),
         )
 
 
@@ -127,6 +136,24 @@ def _missing(band: NDArray[np.generic], no_data: float | None) -> NDArray[np.boo
 def default_names(bands: int) -> tuple[str, ...]:
     """Names of bands that have none in the file: "b1", "b2", …, counted from 1 as recipes count them."""
     return tuple(f"b{number}" for number in range(1, bands + 1))
+
+
+def nanometres(wavelength: Sequence[float], units: str) -> tuple[tuple[float, ...], str]:
+    """Wavelengths in nanometres, and a remark where their unit had to be guessed.
+
+    Args:
+        wavelength: as a file has them.
+        units: the file's name of their unit, in any of its spellings; "" where it has none.
+    """
+    name = units.strip().lower()
+    if name.startswith(("um", "µm", "μm", "micro")):
+        return tuple(1000 * wave for wave in wavelength), ""
+    if name.startswith("nano") or name == "nm":
+        return tuple(wavelength), ""
+    # Optical sensors see from 200 nm to 20 µm: below 100, a number of nanometres would be X-rays.
+    if max(wavelength) < 100:
+        return tuple(1000 * wave for wave in wavelength), "wavelengths without a unit are taken for micrometres"
+    return tuple(wavelength), "wavelengths without a unit are taken for nanometres"
 
 
 def require_size(cube: Cube, size: tuple[int, int], other: str) -> None:

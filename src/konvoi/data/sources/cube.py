@@ -19,7 +19,7 @@ from konvoi.data.known_scenes import KNOWN_SCENES, KnownScene
 from konvoi.data.locations import find_files
 from konvoi.data.scene import Scene, colour_bands
 from konvoi.data.sources.cube_file import read_cube
-from konvoi.data.sources.ground_truth import GroundTruth, read_ground_truth
+from konvoi.data.sources.ground_truth import GroundTruth, is_polygons, rasterised, read_ground_truth
 from konvoi.data.windows import CubeWindows
 from konvoi.errors import DataError
 from konvoi.recipe.schema import CubeSource
@@ -38,17 +38,28 @@ def read_cube_source(source: CubeSource, data_dir: Path | None = None) -> Datase
     """
     known = KNOWN_SCENES[source.scene] if source.scene is not None else None
     cube_path, truth_path = _paths(source, known, data_dir)
-    truth = read_ground_truth(truth_path, source.ground_truth_variable)
-    if known is not None:
-        _require_scene_size(known, truth)
-    cube = read_cube(cube_path, source.cube_variable, source.axes, truth.size)
+    if is_polygons(truth_path):
+        cube = read_cube(cube_path, source.cube_variable, source.axes)
+        truth = rasterised(truth_path, source.ground_truth_variable, cube)
+    else:
+        truth = read_ground_truth(truth_path, source.ground_truth_variable)
+        if known is not None:
+            _require_scene_size(known, truth)
+        cube = read_cube(cube_path, source.cube_variable, source.axes, truth.size)
     require_size(cube, truth.size, truth.origin)
     if known is not None:
         _require_scene_bands(known, cube)
     labels, class_names = _labels(source, known, truth)
+    bad = cube.bad_bands
     cube = _without_dropped_bands(source, known, cube)
     found = examine(cube)
-    remarks = list(cube.remarks)
+    remarks = [*cube.remarks, *truth.remarks]
+    if absent := [
+        name for value, name in truth.names.items() if value not in source.unlabelled and value not in truth.values
+    ]:
+        remarks.append(f"{len(absent)} classes that {truth_path.name} names without a pixel: {', '.join(absent)}")
+    if bad:
+        remarks.append(f"{len(bad)} bands that {cube_path.name} marks as bad are left out: {in_short(bad)}")
     if found.constant:
         if source.constant_bands == "refuse":
             raise DataError(
@@ -172,7 +183,12 @@ def _require_every_class(labels: NDArray[np.int64], class_names: tuple[str, ...]
 def _without_dropped_bands(source: CubeSource, known: KnownScene | None, cube: Cube) -> Cube:
     water = None if known is None else [f"b{number}" for number in known.water_absorption]
     dropped = positions_to_drop(source.drop_bands, cube.bands.names, water)
-    return cube.with_bands([name for position, name in enumerate(cube.bands.names) if position not in dropped])
+    kept = [
+        name for position, name in enumerate(cube.bands.names) if position not in dropped and name not in cube.bad_bands
+    ]
+    if not kept:
+        raise DataError(f"{cube.origin}: all bands are dropped by source.drop_bands or marked as bad in the header.")
+    return cube.with_bands(kept)
 
 
 # ---- well-known scenes ---------------------------------------------------------------------------------------

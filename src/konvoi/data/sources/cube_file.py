@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from konvoi.data.bands import Bands
-from konvoi.data.cube import Cube, default_names
+from konvoi.data.cube import AS_STORED, Cube, default_names, nanometres
 from konvoi.data.known_scenes import KnownScene, scene_of_file
+from konvoi.data.sources.cube_geotiff import read_geotiff_cube
+from konvoi.data.sources.envi import read_envi_cube
+from konvoi.data.sources.envi_header import is_envi
 from konvoi.data.sources.matlab import array_shapes, choose_array, read_array
 from konvoi.data.stored_types import in_stored_type
 from konvoi.errors import DataError
 from konvoi.recipe.schema import CubeAxes
 
-AS_STORED = "as stored"
-"""The units of values of which a file does not say what they are."""
+GEOTIFF_SUFFIXES = (".tif", ".tiff")
 
 _ORDERS: dict[CubeAxes, tuple[int, int, int]] = {
     "rows-columns-bands": (0, 1, 2),
@@ -27,13 +29,18 @@ _ORDERS: dict[CubeAxes, tuple[int, int, int]] = {
 """Where rows, columns and bands stand in an array."""
 
 
+def is_cube(path: Path) -> bool:
+    """Whether a file's name and neighbours say that it is a cube, and nothing else that Konvoi reads."""
+    return path.is_file() and (path.suffix.lower() in (".mat", *GEOTIFF_SUFFIXES) or is_envi(path))
+
+
 def read_cube(
     path: Path, variable: str | None = None, axes: CubeAxes | None = None, size: tuple[int, int] | None = None
 ) -> Cube:
     """A cube with all its bands.
 
     Args:
-        path: of a .mat file.
+        path: of a .mat file, of an ENVI header or its data, or of a GeoTIFF.
         variable: of a .mat file, the array; by default the only one that has three axes.
         axes: of that array; by default the order in which it has the size wanted, rows-columns-bands first.
         size: height and width of the ground truth, where it is known.
@@ -45,7 +52,14 @@ def read_cube(
         raise DataError(f"{path} does not exist. Name the file as it is, or its folder with --data-dir.")
     if path.suffix.lower() == ".mat":
         return _from_matlab(path, variable, axes, size)
-    raise DataError(f"{path} is no cube that can be read. Cubes are MATLAB files (.mat).")
+    if path.suffix.lower() in GEOTIFF_SUFFIXES:
+        return read_geotiff_cube(path)
+    if is_envi(path):
+        return read_envi_cube(path)
+    raise DataError(
+        f"{path} is no cube that can be read. Cubes are MATLAB files (.mat), ENVI files (name the header .hdr, or the "
+        "data with a header beside it) and GeoTIFFs (.tif)."
+    )
 
 
 def _from_matlab(path: Path, variable: str | None, axes: CubeAxes | None, size: tuple[int, int] | None) -> Cube:
@@ -62,9 +76,9 @@ def _from_matlab(path: Path, variable: str | None, axes: CubeAxes | None, size: 
     scene = scene_of_file(path)
     numbers = scene.band_numbers(len(values)) if scene is not None and scene.size == values.shape[1:] else None
     wavelength = _wavelengths(path, len(values))
-    if wavelength and max(wavelength) < 100:
-        wavelength = tuple(1000 * wave for wave in wavelength)
-        remarks.append(f"{path.name}: wavelengths are taken for micrometres")
+    if wavelength:
+        wavelength, remark = nanometres(wavelength, "")
+        remarks.append(f"{path.name}: {remark}")
     bands = Bands(
         names=default_names(len(values)) if numbers is None else tuple(f"b{number}" for number in numbers),
         scale=(1.0,) * len(values),

@@ -12,7 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from konvoi.data.cube import Cube
+from konvoi.data.sources.envi import read_envi_classes
+from konvoi.data.sources.envi_header import is_envi
+from konvoi.data.sources.label_image import LABEL_IMAGE_SUFFIXES, read_label_image
 from konvoi.data.sources.matlab import choose_array, read_array
+from konvoi.data.sources.polygons import POLYGON_SUFFIXES, read_polygons
 from konvoi.errors import DataError
 
 
@@ -24,11 +29,13 @@ class GroundTruth:
         values: `(H, W)` int64.
         names: of values, where the file has them.
         origin: where it comes from, for people.
+        remarks: what was noticed on reading; a sentence each.
     """
 
     values: NDArray[np.int64]
     origin: str
     names: Mapping[int, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -36,11 +43,26 @@ class GroundTruth:
         return self.values.shape[0], self.values.shape[1]
 
 
+def is_polygons(path: Path) -> bool:
+    """Whether a file has polygons, which have no pixels before a cube gives them."""
+    return path.suffix.lower() in POLYGON_SUFFIXES
+
+
+def rasterised(path: Path, column: str | None, cube: Cube) -> GroundTruth:
+    """The ground truth that polygons make on a cube's pixels; see `sources.polygons`.
+
+    Raises:
+        DataError: as for `read_polygons`.
+    """
+    found = read_polygons(path, column, cube)
+    return GroundTruth(found.values, str(path), found.names, found.remarks)
+
+
 def read_ground_truth(path: Path, variable: str | None = None) -> GroundTruth:
     """The ground truth in a file that has a value for each pixel.
 
     Args:
-        path: of a .mat file.
+        path: of a .mat file, of a PNG or TIFF image, or of an ENVI classification.
         variable: of a .mat file, the array; by default the only one that has two axes.
 
     Raises:
@@ -51,7 +73,15 @@ def read_ground_truth(path: Path, variable: str | None = None) -> GroundTruth:
     if path.suffix.lower() == ".mat":
         name = choose_array(path, variable, _is_map, "a ground truth (two axes)", "source.ground_truth_variable")
         return GroundTruth(whole_numbers(read_array(path, name), f"{name} in {path}"), f"{name} in {path}")
-    raise DataError(f"{path} is no ground truth that can be read. Ground truths are MATLAB files (.mat).")
+    if path.suffix.lower() in LABEL_IMAGE_SUFFIXES:
+        return GroundTruth(whole_numbers(read_label_image(path), str(path)), str(path))
+    if is_envi(path):
+        values, names = read_envi_classes(path)
+        return GroundTruth(whole_numbers(values, str(path)), str(path), names)
+    raise DataError(
+        f"{path} is no ground truth that can be read. Ground truths are MATLAB files (.mat), images (.png, .tif), ENVI "
+        "classifications (.hdr), or polygons (.geojson, .shp)."
+    )
 
 
 def whole_numbers(values: NDArray[np.generic], origin: str) -> NDArray[np.int64]:
