@@ -748,6 +748,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _windows_are_turned_and_not_warped(self) -> Self:
+        augment = self.input.augment.model_copy(update={"flip": False, "symmetries": False})
+        if self.source.kind == "cube" and augment != AugmentSection():
+            raise ValueError(
+                "input.augment warps, and a window's label is that of its centre pixel, whose spectrum "
+                "a warp would mix with others. Of windows, use symmetries or flip"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_average(self) -> Self:
         if self.parallel.local_sgd is not None and self.budget.ema is not None:
             raise ValueError(

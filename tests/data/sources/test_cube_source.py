@@ -137,6 +137,13 @@ def test_a_recipe_says_where_the_scene_is_and_has_an_odd_window() -> None:
         parse_recipe(f"{recipe}source: {{kind: cube, cube: x.mat}}", "here")
 
 
+def test_windows_are_turned_and_not_warped() -> None:
+    recipe = "name: x\nnetwork: {kind: mlp}\noptim: {kind: adam}\nsource: {kind: cube, scene: salinas-a}\n"
+    with pytest.raises(RecipeError, match="Of windows, use symmetries or flip"):
+        parse_recipe(recipe + "input: {augment: {shift: 1, symmetries: true}}", "here")
+    assert parse_recipe(recipe + "input: {augment: {flip: true, symmetries: true}}", "here").input.augment.flip
+
+
 # ---- well-known scenes ---------------------------------------------------------------------------------------
 
 
