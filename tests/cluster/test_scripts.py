@@ -58,6 +58,7 @@ def test_on_cpus_no_gpus_are_asked_for_and_none_are_expected() -> None:
     script = sbatch_script(job(gpus_per_node=0, tasks_per_node=32, nodes=1))
     assert requests(script)["--ntasks-per-node"] == "32"
     assert not re.search("gpu|nccl|cuda", script, re.IGNORECASE)
+    assert "CUDA" in sbatch_script(job())
 
 
 @pytest.mark.parametrize("write", [sbatch_script, mpirun_script])
@@ -172,11 +173,13 @@ def test_names_that_would_say_more_than_a_name(name: str) -> None:
         sbatch_script(job(), account=name)
 
 
-def test_mpirun_gets_the_ranks_the_variables_and_every_word(cluster: Cluster) -> None:
+def test_mpirun_gets_the_ranks_the_variables_and_every_word(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = job(data_dir=Path(AWKWARD), cpus_per_task=6)
     variables = {"LD_LIBRARY_PATH": "", "NCCL_DEBUG": "INFO", "MASTER_ADDR": "node1"}
     for name in ("VIRTUAL_ENV", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
-        os.environ.pop(name, None)
+        monkeypatch.delenv(name, raising=False)
     process = cluster.start(mpirun_script(wanted), **variables)
     assert process.communicate()[1] == ""
     passed = ["PATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MASTER_ADDR", "MASTER_PORT", "NCCL_DEBUG"]

@@ -33,7 +33,7 @@ def mpirun_script(job: Job) -> str:
         *comment("Threads of a rank: as many as it has cores."),
         f"export OMP_NUM_THREADS={job.cpus_per_rank}",
         *comment("Where the ranks meet: at this host, where mpirun puts the first of them, and a port of this job."),
-        'export MASTER_ADDR="${MASTER_ADDR:-$(hostname)}"',
+        'export MASTER_ADDR="${MASTER_ADDR:-$HOSTNAME}"',
         'export MASTER_PORT="${MASTER_PORT:-$((15000 + $$ % 15000))}"',
         *network_hints(job),
         "",

@@ -33,7 +33,8 @@ def surroundings(job: Job) -> list[str]:
     """Load the modules, enter the virtual environment, and stop where there is no `konvoi` then."""
     lines = [f"module load {shlex.quote(module)}" for module in job.modules]
     if not job.modules:
-        lines.append("# module load NAME                 # what the site's Python or CUDA needs, if anything")
+        needed = "Python or CUDA needs" if job.gpus_per_node else "Python needs"
+        lines.append(f"# module load NAME                 # what the site's {needed}, if anything")
     if job.venv is None:
         lines.append(
             "# source FOLDER/bin/activate       # the virtual environment, if it is not active when you submit"
@@ -42,7 +43,7 @@ def surroundings(job: Job) -> list[str]:
         lines.append(f"source {shlex.quote(str(job.venv / 'bin' / 'activate'))}")
     lines += [
         "if ! command -v konvoi > /dev/null; then",
-        '    echo "There is no konvoi on $(hostname): load the modules and the environment it was installed with." >&2',
+        '    echo "There is no konvoi on $HOSTNAME: load the modules and the environment it was installed with." >&2',
         "    exit 2",
         "fi",
     ]
@@ -53,9 +54,10 @@ def network_hints(job: Job) -> list[str]:
     """What to try when ranks do not find each other, as comments; nothing where there is one rank."""
     if job.ranks == 1:
         return []
+    say = ", and let NCCL say what it does" if job.gpus_per_node else ""
     lines = comment(
         "If ranks wait for each other without end, or are slow: name the fast network's interface, which "
-        "`ip -br address` lists on a node (ib0 or hsn0, say), and let NCCL say what it does."
+        f"`ip -br address` lists on a node (ib0 or hsn0, say){say}."
     )
     lines.append("# export GLOO_SOCKET_IFNAME=ib0")
     if job.gpus_per_node:
