@@ -55,6 +55,9 @@ def _say(message: str) -> None:
 
 def _end(code: int) -> NoReturn:
     """Leave with an exit code; a rank that `konvoi train --ranks` started hands it over."""
+    ranks = sys.modules.get("konvoi.parallel.meeting")
+    if ranks is not None:
+        ranks.leave_last()
     launcher = sys.modules.get("konvoi.parallel.launch")
     sys.exit(code if launcher is None else launcher.note_outcome(code))
 

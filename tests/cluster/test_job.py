@@ -62,9 +62,9 @@ def test_counts_that_make_no_sense(counts: dict[str, int], says: str) -> None:
 
 
 def test_device_and_gpus_fit_together() -> None:
-    with pytest.raises(RecipeError, match="compute.device is cpu"):
+    with pytest.raises(RecipeError, match=r"compute\.device is cpu"):
         plan_job("digits-cnn", overrides=["compute.device=cpu"])
-    with pytest.raises(RecipeError, match="compute.device is cuda"):
+    with pytest.raises(RecipeError, match=r"compute\.device is cuda"):
         plan_job("digits-cnn", gpus_per_node=0, tasks_per_node=1, overrides=["compute.device=cuda"])
     assert plan_job("digits-cnn", overrides=["compute.device=cuda"]).overrides == ("compute.device=cuda",)
 

@@ -173,9 +173,7 @@ def test_names_that_would_say_more_than_a_name(name: str) -> None:
         sbatch_script(job(), account=name)
 
 
-def test_mpirun_gets_the_ranks_the_variables_and_every_word(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mpirun_gets_the_ranks_the_variables_and_every_word(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = job(data_dir=Path(AWKWARD), cpus_per_task=6)
     variables = {"LD_LIBRARY_PATH": "", "NCCL_DEBUG": "INFO", "MASTER_ADDR": "node1"}
     for name in ("VIRTUAL_ENV", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):

@@ -134,6 +134,27 @@ def test_an_error_of_the_user_is_shown_once(arguments: list[str], says: str, tmp
     assert "Traceback" not in errors
 
 
+def test_without_an_agent_an_error_is_shown_once_as_well(tmp_path: Path) -> None:
+    """As srun starts ranks: nobody watches them, and the store in which they agree who speaks ends with the first."""
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    command = [sys.executable, "-m", "konvoi", "train", "recipe.yaml", "--run-dir", "run", "--set", "optim.lrr=1"]
+    job = {
+        "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_TASKS_PER_NODE": "2",
+        "SLURM_JOB_ID": str(os.getpid()), "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    ranks = [
+        subprocess.Popen(
+            command, cwd=tmp_path, text=True, stderr=subprocess.PIPE,
+            env={**os.environ, **job, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    errors = "".join(rank.communicate(timeout=SECONDS)[1] for rank in ranks)
+    assert errors.count("Did you mean 'lr'") == 1, errors
+    assert errors.count("konvoi:") == 1
+    assert [rank.returncode for rank in ranks] == [2, 2]
+
+
 def test_torchrun_starts_the_same(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "konvoi"]

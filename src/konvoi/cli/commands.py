@@ -77,6 +77,7 @@ def train(
     """Train a recipe, evaluate it once on the test split, write the report."""
     from konvoi import experiment
     from konvoi.errors import RecipeError
+    from konvoi.parallel.environment import read_environment
     from konvoi.parallel.meeting import join
     from konvoi.recipe import load_recipe
 
@@ -97,6 +98,9 @@ def train(
                 measure_exchange,
             )
         )
+    if read_environment().size > 1:
+        # Before anything can go wrong, so that one rank tells it and not all of them.
+        join()
 
     if resume is not None:
         if recipe is not None or overrides or run_dir is not None or seal_test:

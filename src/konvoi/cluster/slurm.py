@@ -3,8 +3,8 @@
 Options are those of the manual pages of sbatch, srun, scancel and scontrol (Slurm 22.05; the ones used are older, and
 still there). What decides the script's shape:
 
-- srun kills its tasks when it gets a SIGTERM itself. So Slurm warns the batch shell alone (`--signal=B:USR1@…`), and the
-  shell lets scancel send SIGTERM to the ranks, which then save and end with 128 + 15.
+- srun kills its tasks when it gets a SIGTERM itself. So Slurm warns the batch shell alone (`--signal=B:USR1@…`), and
+  the shell lets scancel send SIGTERM to the ranks, which then save and end with 128 + 15.
 - `--requeue` only allows a requeue; after a warning the script asks for it with `scontrol requeue`. A job that the user
   cancels gets no warning, and so is not requeued.
 - Since Slurm 22.05, srun no longer takes `--cpus-per-task` over from sbatch.
@@ -107,8 +107,8 @@ def _requests(job: Job, time: str, partition: str | None, account: str | None) -
         f"#SBATCH --account={account}" if account else "##SBATCH --account=NAME",
         f"#SBATCH --output={job.name}-%j.out",
         *comment(
-            f"A warning {_WARNING_SECONDS // 60} to {_WARNING_SECONDS // 60 + 1} minutes before the time is over; a job "
-            "that goes on then appends to its output."
+            f"A warning {_WARNING_SECONDS // 60} to {_WARNING_SECONDS // 60 + 1} minutes before the time is over; a "
+            "job that goes on then appends to its output."
         ),
         f"#SBATCH --signal=B:USR1@{_WARNING_SECONDS}",
         "#SBATCH --requeue",
@@ -156,7 +156,7 @@ def _ending() -> list[str]:
         f'    if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {_MOST_RESTARTS} ]; then',
         '        scontrol requeue "$SLURM_JOB_ID"',
         "    else",
-        f'        echo "Restarted {_MOST_RESTARTS} times: submit the script again if the run still makes progress." >&2',
+        f'        echo "Restarted {_MOST_RESTARTS} times: submit the script again if the run makes progress." >&2',
         "    fi",
         "fi",
         'exit "$code"',

@@ -1,6 +1,8 @@
 """From environment variables to rank and size, whoever started the process.
 
-Tried in this order: torchrun, Slurm, LSF, Open MPI and PMI, a single process. Nothing is opened here.
+Tried in this order: torchrun, Slurm, LSF, Open MPI and PMI, a single process. Nothing is opened here. An MPI within a
+Slurm job may start its daemons with srun, and the ranks then inherit the daemons' variables; so Slurm's count only
+where MPI does not name another number of ranks.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ class RankEnvironment:
         address: host of rank 0; None for a single process.
         port: at which rank 0 is met; None for a single process.
         launcher: who started the processes, in words.
+        local_size: how many of them are on this host, if the launcher says so. Not from torchrun: two agents may well
+            share a host.
     """
 
     rank: int
@@ -37,6 +41,7 @@ class RankEnvironment:
     address: str | None
     port: int | None
     launcher: str
+    local_size: int | None = None
 
 
 SINGLE = RankEnvironment(rank=0, size=1, local_rank=0, address=None, port=None, launcher="a single process")
@@ -78,15 +83,19 @@ def _slurm(variables: Variables) -> RankEnvironment | None:
     # Of the step, not of the job: a batch script itself has SLURM_NTASKS and a SLURM_PROCID of 0, and is no rank.
     if not {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"} <= variables.keys():
         return None
+    size = _number(variables, "SLURM_STEP_NUM_TASKS")
+    if any(_number(variables, name, size) != size for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")):
+        return None
     nodes = variables.get("SLURM_STEP_NODELIST") or variables.get("SLURM_JOB_NODELIST", "")
     job = _number(variables, "SLURM_JOB_ID", 0)
     return RankEnvironment(
         rank=_number(variables, "SLURM_PROCID"),
-        size=_number(variables, "SLURM_STEP_NUM_TASKS"),
+        size=size,
         local_rank=_number(variables, "SLURM_LOCALID", 0),
         address=variables.get("MASTER_ADDR") or first_host(nodes),
         port=_number(variables, "MASTER_PORT", port_of_job(job + _number(variables, "SLURM_STEP_ID", 0))),
         launcher="Slurm's srun",
+        local_size=tasks_of_node(variables.get("SLURM_STEP_TASKS_PER_NODE", ""), _number(variables, "SLURM_NODEID", 0)),
     )
 
 
@@ -102,6 +111,7 @@ def _lsf(variables: Variables) -> RankEnvironment | None:
         address=variables.get("MASTER_ADDR") or (hosts[1] if len(hosts) > 1 else "".join(hosts)),
         port=_number(variables, "MASTER_PORT", port_of_job(_number(variables, "LSB_JOBID", 0))),
         launcher="LSF's jsrun",
+        local_size=_optional(variables, "JSM_NAMESPACE_LOCAL_SIZE"),
     )
 
 
@@ -109,13 +119,15 @@ def _open_mpi(variables: Variables) -> RankEnvironment | None:
     if not {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"} <= variables.keys():
         return None
     size = _number(variables, "OMPI_COMM_WORLD_SIZE")
+    local_size = _optional(variables, "OMPI_COMM_WORLD_LOCAL_SIZE")
     return RankEnvironment(
         rank=_number(variables, "OMPI_COMM_WORLD_RANK"),
         size=size,
         local_rank=_number(variables, "OMPI_COMM_WORLD_LOCAL_RANK", 0),
-        address=_mpi_address(variables, size, _number(variables, "OMPI_COMM_WORLD_LOCAL_SIZE", 0)),
+        address=_mpi_address(variables, size, local_size),
         port=_number(variables, "MASTER_PORT", _mpi_port(variables)),
         launcher="Open MPI's mpirun",
+        local_size=local_size,
     )
 
 
@@ -123,13 +135,15 @@ def _pmi(variables: Variables) -> RankEnvironment | None:
     if not {"PMI_RANK", "PMI_SIZE"} <= variables.keys():
         return None
     size = _number(variables, "PMI_SIZE")
+    local_size = _optional(variables, "MPI_LOCALNRANKS")
     return RankEnvironment(
         rank=_number(variables, "PMI_RANK"),
         size=size,
         local_rank=_number(variables, "MPI_LOCALRANKID", 0),
-        address=_mpi_address(variables, size, _number(variables, "MPI_LOCALNRANKS", 0)),
+        address=_mpi_address(variables, size, local_size),
         port=_number(variables, "MASTER_PORT", _mpi_port(variables)),
         launcher="an MPI with PMI",
+        local_size=local_size,
     )
 
 
@@ -142,12 +156,25 @@ def first_host(nodes: str) -> str:
     return "" if head is None else "".join(part or "" for part in head.groups())
 
 
+def tasks_of_node(tasks: str, node: int) -> int | None:
+    """Of Slurm's list of tasks per node, that of one node: `4(x2),1` is 4, 4 and 1. None where it does not say."""
+    for part in filter(None, tasks.split(",")):
+        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part.strip())
+        if match is None:
+            return None
+        count = int(match[2] or 1)
+        if node < count:
+            return int(match[1])
+        node -= count
+    return None
+
+
 def port_of_job(job: int) -> int:
     """A port that two jobs on one host are unlikely to share."""
     return _FIRST_PORT + job % _PORTS
 
 
-def _mpi_address(variables: Variables, size: int, local_size: int) -> str:
+def _mpi_address(variables: Variables, size: int, local_size: int | None) -> str:
     if "MASTER_ADDR" in variables:
         return variables["MASTER_ADDR"]
     if "SLURM_JOB_NODELIST" in variables:
@@ -179,6 +206,10 @@ def _required(variables: Variables, name: str, launcher: str) -> str:
             f"RANK and WORLD_SIZE are set as {launcher} sets them, but {name} is not. Set it, or unset both."
         )
     return variables[name]
+
+
+def _optional(variables: Variables, name: str) -> int | None:
+    return _number(variables, name) if name in variables else None
 
 
 def _number(variables: Variables, name: str, default: int | None = None) -> int:

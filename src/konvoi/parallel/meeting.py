@@ -13,7 +13,8 @@ import socket
 import time
 from collections import Counter
 from datetime import timedelta
-from typing import cast
+from fractions import Fraction
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -58,12 +59,12 @@ def meet(environment: RankEnvironment, start_seconds: float = START_SECONDS) -> 
         start_seconds: how long to wait for the others.
 
     Raises:
-        LaunchError: ranks are missing or doubled, do not agree on how many they are, or run different versions.
+        LaunchError: ranks are missing or doubled, do not agree on how many they are, are not on the hosts that their
+            launcher says, or run different versions.
     """
     global _store
     if environment.size == 1:
         return ALONE
-    _limit_threads()
     timeout = timedelta(seconds=start_seconds)
     try:
         store = _open_store(environment, timeout)
@@ -73,7 +74,20 @@ def meet(environment: RankEnvironment, start_seconds: float = START_SECONDS) -> 
             f"{environment.address}:{environment.port} within {start_seconds:g} s ({_first_line(error)}). Is rank 0 "
             "running there, and is the port open between the hosts? Other addresses: MASTER_ADDR and MASTER_PORT."
         ) from error
-    hosts = _introduce(store, environment, timeout)
+    # From here on, ranks that fail find out who of them tells it.
+    _store = store
+    try:
+        everyone = _introduce(store, environment, timeout)
+    except LaunchError:
+        if environment.rank == 0:
+            # The store ends with this process; the others are to hear what is wrong as well.
+            time.sleep(_FAREWELL_SECONDS)
+        raise
+    if "OMP_NUM_THREADS" not in os.environ:
+        own = everyone[environment.rank]
+        torch.set_num_threads(
+            threads_of(int(own["cores"]), [int(other["cores"]) for other in everyone if other["host"] == own["host"]])
+        )
     if torch.cuda.is_available():
         torch.cuda.set_device(environment.local_rank % torch.cuda.device_count())
     dist.init_process_group(
@@ -83,8 +97,7 @@ def meet(environment: RankEnvironment, start_seconds: float = START_SECONDS) -> 
         world_size=environment.size,
         timeout=_SILENCE,
     )
-    _store = store
-    count = len(set(hosts))
+    count = len({rank["host"] for rank in everyone})
     where = "one host" if count == 1 else f"{count} hosts"
     words = f"{environment.size} ranks on {where}, started by {environment.launcher}"
     return Ranks(environment.rank, environment.size, environment.local_rank, words)
@@ -103,15 +116,35 @@ def speaks_first() -> bool:
     if _store is None:
         return True
     try:
-        return bool(_store.add("errors", 1) == 1)
+        return bool(_store.add("told", 1) == 1)
     except (dist.DistError, RuntimeError):
         # The store ended with rank 0, without a word: then this is news.
         return True
 
 
+def leave_last() -> None:
+    """At an error that others may meet as well, rank 0 gives them time to: the store in which they see that it has been
+    told ends with rank 0. An agent's store does not.
+    """
+    if _store is None or not dist.is_initialized() or _agent_keeps_store():
+        return
+    deadline = time.monotonic() + _FAREWELL_SECONDS
+    try:
+        leaving = _store.add("leaving", 1)
+        while dist.get_rank() == 0 and leaving < dist.get_world_size() and time.monotonic() < deadline:
+            time.sleep(0.02)
+            leaving = _store.add("leaving", 0)
+    except (dist.DistError, RuntimeError):
+        return
+
+
+def _agent_keeps_store() -> bool:
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
 def _open_store(environment: RankEnvironment, timeout: timedelta) -> Store:
     """The key-value store in which ranks introduce themselves: the elastic agent keeps one, else the first rank."""
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+    if _agent_keeps_store():
         kept = next(rendezvous("env://", environment.rank, environment.size, timeout=timeout))[0]
         # It outlives the ranks, and those of before have left their marks in it.
         return PrefixStore(f"start/{restarts_so_far()}", kept)
@@ -135,23 +168,21 @@ def lost_another(error: BaseException) -> bool:
     )
 
 
-def _introduce(store: Store, environment: RankEnvironment, timeout: timedelta) -> list[str]:
-    """Tell the others who this is, wait for all of them, and return the hosts in the order of ranks."""
-    own = {"host": socket.gethostname(), "size": environment.size, "local": environment.local_rank, **_versions()}
+def _introduce(store: Store, environment: RankEnvironment, timeout: timedelta) -> list[dict[str, Any]]:
+    """Tell the others who this is, wait for all of them, and return what they said, in the order of ranks."""
+    own = {"size": environment.size, **_versions()}
+    seat = {"host": socket.gethostname(), "local": environment.local_rank, "cores": str(_own_cores())}
     if store.add(f"arrivals/{environment.rank}", 1) > 1:
         raise LaunchError(
-            f"Two processes say that they are rank {environment.rank}, one of them on {own['host']}. Were two jobs "
+            f"Two processes say that they are rank {environment.rank}, one of them on {seat['host']}. Were two jobs "
             "started with the same address and port? Set another MASTER_PORT for one of them."
         )
-    store.set(f"rank/{environment.rank}", json.dumps(own))
+    store.set(f"rank/{environment.rank}", json.dumps(own | seat))
     keys = [f"rank/{rank}" for rank in range(environment.size)]
     try:
         store.wait(keys, timeout)
     except (dist.DistError, RuntimeError) as error:
         missing = _missing(store, keys)
-        if environment.rank == 0:
-            # The store ends with this process; the others are to hear who is missing as well.
-            time.sleep(_FAREWELL_SECONDS)
         if not missing:
             raise LaunchError(
                 f"Rank 0 ended while rank {environment.rank} waited for it; its own message says why."
@@ -161,22 +192,31 @@ def _introduce(store: Store, environment: RankEnvironment, timeout: timedelta) -
             f"missing: {_listed(missing)}. Look at the output of these ranks; a rank that was told another number of "
             "ranks, or another address, waits elsewhere."
         ) from error
-    others = [json.loads(store.get(key)) for key in keys]
-    for rank, other in enumerate(others):
+    # In one request: on a thousand ranks, a thousand from each would keep the first one busy for a while.
+    everyone = [json.loads(said) for said in store.multi_get(keys)]
+    for rank, other in enumerate(everyone):
         for name, expected in own.items():
-            if name not in {"host", "local"} and other[name] != expected:
+            if other[name] != expected:
                 raise LaunchError(
                     f"Rank {rank} on {other['host']} has {name} {other[name]}, and rank {environment.rank} on "
-                    f"{own['host']} has {expected}. Start all ranks with the same environment."
+                    f"{seat['host']} has {expected}. Start all ranks with the same environment."
                 )
-    seats = Counter((other["host"], other["local"]) for other in others)
+    seats = Counter((other["host"], other["local"]) for other in everyone)
     (host, local), count = seats.most_common(1)[0]
     if count > 1 and torch.cuda.is_available():
         raise LaunchError(
             f"{count} ranks on {host} all have local rank {local}, so they would share one GPU. Start them with a "
             "launcher that numbers the ranks of a host, such as torchrun or srun."
         )
-    return [other["host"] for other in others]
+    here = sum(other["host"] == seat["host"] for other in everyone)
+    if environment.local_size is not None and here != environment.local_size:
+        raise LaunchError(
+            f"{environment.launcher} says that {environment.local_size} of {environment.size} ranks are on the host of "
+            f"rank {environment.rank}, and {here} of them have its name, {seat['host']}. Do hosts share a name, or are "
+            "there variables of another job in the environment? Where host names mean nothing, set RANK, WORLD_SIZE, "
+            "LOCAL_RANK, MASTER_ADDR and MASTER_PORT of each rank yourself."
+        )
+    return everyone
 
 
 def _missing(store: Store, keys: list[str]) -> list[int]:
@@ -192,14 +232,24 @@ def _versions() -> dict[str, str]:
     return {"Konvoi": version("konvoi"), "torch": torch.__version__}
 
 
-def _limit_threads() -> None:
-    """Where nobody said how many threads, the ranks of a host share the cores that they may use."""
-    if "OMP_NUM_THREADS" in os.environ:
-        return
-    # Slurm gives each rank cores of its own, so there the ranks have nothing to share.
-    local_size = int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // local_size))
+def _own_cores() -> int:
+    """The cores that this process may use, core n as bit n."""
+    if hasattr(os, "sched_getaffinity"):
+        return sum(1 << core for core in os.sched_getaffinity(0))
+    return (1 << (os.cpu_count() or 1)) - 1
+
+
+def threads_of(own: int, all_on_host: list[int]) -> int:
+    """How many threads a rank may run, so that the ranks of a host share its cores.
+
+    Args:
+        own: the cores that it may use, core n as bit n.
+        all_on_host: those of every rank on its host, its own among them. Where a launcher has bound each rank to some
+            of the cores, there is nothing left to share.
+    """
+    cores = [core for core in range(own.bit_length()) if own >> core & 1]
+    share = sum(Fraction(1, sum(other >> core & 1 for other in all_on_host)) for core in cores)
+    return max(1, int(share))
 
 
 def _listed(ranks: list[int]) -> str:
