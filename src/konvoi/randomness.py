@@ -22,6 +22,11 @@ def numpy_stream(seed: int, *purpose: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(stream_seed(seed, *purpose)))
 
 
+def purpose_of_step(step: int, rank: int) -> tuple[str | int, ...]:
+    """What the random numbers of a step are for: every rank has its own, and the first one those of a rank alone."""
+    return ("step", step, rank) if rank else ("step", step)
+
+
 def seed_torch(seed: int, *purpose: str | int) -> None:
     """Set PyTorch's global generators (CPU and CUDA), which dropout and initialisation draw from.
 

@@ -23,6 +23,7 @@ CASES = {
     "clipped, adamw": ("optim={kind: adamw, lr: 0.01, clip_norm: 0.5}",),
     "norm synchronised": (NORMED, "parallel.batch_norm=synchronised"),
     "uneven": ("budget.batch=97",),
+    "small buckets": ("parallel.bucket=0.002",),
     "growing batch": ("budget.batch_schedule=[{epoch: 1, batch: 250}]", "optim.lr_reference_batch=200"),
 }
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-5}
@@ -103,6 +104,17 @@ def test_the_history_is_that_of_one_rank(
         assert found.train_loss == pytest.approx(expected.train_loss, rel=2e-5)
         assert found.train_accuracy == pytest.approx(expected.train_accuracy, abs=2e-3)
         assert found.validation_loss == pytest.approx(expected.validation_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_rank_has_a_random_stream_of_its_own_at_every_step(
+    case: str, alone: dict[str, Outcome], together: dict[str, list[Outcome]]
+) -> None:
+    streams = [outcome.streams[:: 3 if case == "accumulated" else 1] for outcome in together[case]]
+    steps = len(together[case][0].rates)
+    assert all(len(stream) == steps for stream in streams)
+    assert len({state for stream in streams for state in stream}) == steps * len(streams)
+    assert streams[0] == alone[case].streams[:: 3 if case == "accumulated" else 1]
 
 
 def test_a_growing_batch_takes_fewer_steps(alone: dict[str, Outcome]) -> None:

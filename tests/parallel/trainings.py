@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import Sequence
@@ -96,6 +97,7 @@ class Outcome:
         rates: learning rate of each step.
         records: history.
         logits: of the validation split.
+        streams: state of the random numbers, as a hash, at each forward pass of the training.
     """
 
     weights: dict[str, Tensor]
@@ -104,6 +106,7 @@ class Outcome:
     rates: list[float]
     records: list[EpochRecord]
     logits: NDArray[np.float32]
+    streams: list[str]
 
 
 def run_job(job: Job, ranks: Ranks = ALONE) -> Outcome:
@@ -133,16 +136,25 @@ def run_job(job: Job, ranks: Ranks = ALONE) -> Outcome:
     if job.resume:
         training.restore()
     first = {name: value.clone() for name, value in training.network.state_dict().items()}
+    streams: list[str] = []
+    watching = training.network.register_forward_pre_hook(
+        lambda *_: (
+            streams.append(hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest())
+            if training.network.training
+            else None
+        )
+    )
     seen, rates = _watch_steps(training, {image.tobytes(): n for n, image in enumerate(_inputs(material))})
     try:
         training.run()
     except TrainingInterrupted:
         assert job.stop_after is not None
+    watching.remove()
     logits = predict_logits(
         training.network, material.dataset.images, material.bands, material.split.validation, ranks=ranks
     )
     state = {name: value.clone() for name, value in training.network.state_dict().items()}
-    return Outcome(state, first, seen, rates, list(training.progress.history), logits)
+    return Outcome(state, first, seen, rates, list(training.progress.history), logits, streams)
 
 
 def _inputs(material: Any) -> NDArray[np.float32]:

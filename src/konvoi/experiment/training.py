@@ -268,6 +268,7 @@ def _training(
     )
     training.parallel.require_same("recipe", recipe_fingerprint(recipe))
     training.parallel.require_same("split of the data", material.split.fingerprint)
+    training.parallel.require_one_start(recipe.seed)
     return training
 
 

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from konvoi.errors import RunError
 from konvoi.parallel.ranks import Ranks
+from konvoi.randomness import purpose_of_step, stream_seed
 from konvoi.recipe.schema import ParallelSection
 from konvoi.training.checkpoint import optimiser_tensors
 
@@ -97,6 +98,20 @@ class DataParallel:
     def is_together(self, steps: int) -> bool:
         """Whether all ranks hold the same weights after so many steps; only then they can be saved."""
         return not self._is_local(steps - 1) or self._local is None or steps % self._local.every == 0
+
+    def require_one_start(self, seed: int) -> None:
+        """Stop a training whose ranks do not start with the same weights, or would draw the same random numbers.
+
+        Raises:
+            RunError: one of both.
+        """
+        if not self.ranks.several:
+            return
+        total = sum(float(value.double().sum()) for value in self.module.state_dict().values())
+        self.require_same("sum of initial weights", repr(total))
+        streams = self.ranks.all_words(str(stream_seed(seed, *purpose_of_step(0, self.ranks.rank))))
+        if len(set(streams)) < len(streams):
+            raise RunError("Two ranks have the same random stream; that is a defect of Konvoi, please report it.")
 
     def require_same(self, what: str, own: str) -> None:
         """Stop a training whose ranks do not start from the same.

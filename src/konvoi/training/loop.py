@@ -25,7 +25,7 @@ from konvoi.memory import keep_freed_memory
 from konvoi.models.layers import lay_out
 from konvoi.models.synchronised_norm import synchronise_batch_norm
 from konvoi.parallel.ranks import ALONE, Ranks
-from konvoi.randomness import seed_torch
+from konvoi.randomness import purpose_of_step, seed_torch
 from konvoi.recipe import Recipe, recipe_fingerprint
 from konvoi.training.average import AveragedNetwork
 from konvoi.training.checkpoint import (
@@ -209,8 +209,7 @@ class Training:
             started = time.perf_counter()
             step, size = self.step, self._size_of_step()
             set_learning_rate(self.optimiser, self._learning_rate())
-            # Every rank has a stream of its own, and the first one that of a rank alone.
-            seed_torch(self.recipe.seed, "step", step, *([self._ranks.rank] if self._ranks.rank else []))
+            seed_torch(self.recipe.seed, *purpose_of_step(step, self._ranks.rank))
             loss, correct = train_step(
                 self._forward,
                 micro_batches,
