@@ -49,6 +49,23 @@ def data_generate(
     typer.echo(f"{patches:,} synthetic patches are in {folder}. Pack them: konvoi data pack {folder} STORE")
 
 
+@data_app.command("generate-cube")
+def data_generate_cube(
+    folder: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to fill.")],
+    height: Annotated[int, typer.Option("--height", min=1, help="Pixels.")] = 240,
+    width: Annotated[int, typer.Option("--width", min=1, help="Pixels.")] = 240,
+    bands: Annotated[int, typer.Option("--bands", min=2, help="From 420 to 2,400 nm.")] = 120,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+) -> None:
+    """Write a synthetic hyperspectral scene with its ground truth, in ENVI's format."""
+    from konvoi.data.synthetic.cube import generate_cube
+
+    scene = generate_cube(folder, height, width, bands, seed)
+    truth = scene.with_name("ground_truth.hdr")
+    typer.echo(f"A synthetic scene is in {folder}. In a recipe:")
+    typer.echo(f"source: {{kind: cube, cube: {scene}, ground_truth: {truth}}}")
+
+
 @data_app.command("pack")
 def data_pack(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A folder of patches; of ImageNet, also a tar.")],

@@ -19,6 +19,8 @@ def print_cube(found: CubeFindings) -> None:
     console.print(
         f"{known}{height:,} × {width:,} pixels, {len(bands)} bands of {cube.values.dtype.name}, {cube.origin}"
     )
+    if cube.caution:
+        console.print(f"caution: {cube.caution}")
     units, scales = dict.fromkeys(bands.units), dict.fromkeys(bands.scale)
     console.print(
         f"bands: {in_short(bands.names)} ({', '.join(units)}; stored × {', '.join(f'{scale:.6g}' for scale in scales)})"

@@ -35,6 +35,7 @@ class Cube:
         transform: in the system's units; None where not known.
         colour_bands: positions of the bands that stand for red, green and blue where the file or the scene says so.
         bad_bands: names of the bands that the file itself marks as bad.
+        caution: what a reader of results must know, for example that the scene is synthetic; else "".
         remarks: what was noticed on reading, and done about it; a sentence each.
     """
 
@@ -45,6 +46,7 @@ class Cube:
     transform: Transform | None = None
     colour_bands: tuple[int, int, int] | None = None
     bad_bands: tuple[str, ...] = ()
+    caution: str = ""
     remarks: tuple[str, ...] = ()
 
     @property

@@ -81,9 +81,10 @@ def read_cube_source(source: CubeSource, data_dir: Path | None = None) -> Datase
             "stands for missing values"
         )
         _require_every_class(labels, class_names, f"{cube.origin}, without pixels that lack values")
+    name = known.title if known is not None else f"{cube_path.stem}{' (synthetic)' if cube.caution else ''}"
     pixels = np.argwhere(labels >= 0).astype(np.int64)
     return Dataset(
-        name=known.title if known is not None else cube_path.stem,
+        name=name,
         images=CubeWindows(cube.values, pixels, source.window, cube.bands.no_data),
         labels=labels[pixels[:, 0], pixels[:, 1]],
         class_names=class_names,
@@ -91,12 +92,13 @@ def read_cube_source(source: CubeSource, data_dir: Path | None = None) -> Datase
         given_test=None,
         origin=f"{cube.origin}, {truth.origin}",
         excluded=tuple(remarks),
+        caution=cube.caution,
         sample_names=tuple(f"row {row}, column {column}" for row, column in pixels.tolist()),
         known_fingerprint=hashlib.sha256(
             f"{found.fingerprint} {cube.bands.names}".encode() + pixels.tobytes()
         ).hexdigest(),
         scene=Scene(
-            name=known.title if known is not None else cube_path.stem,
+            name=name,
             ground_truth=labels,
             class_names=class_names,
             colour_bands=cube.colour_bands or colour_bands(cube.bands),

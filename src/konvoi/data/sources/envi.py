@@ -16,6 +16,7 @@ from konvoi.data.bands import Bands
 from konvoi.data.cube import AS_STORED, Cube, Transform, default_names, nanometres
 from konvoi.data.sources.envi_header import EnviHeader, read_envi_header
 from konvoi.data.stored_types import in_stored_type
+from konvoi.data.synthetic.geotiff import MARK
 from konvoi.errors import DataError
 
 _TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
@@ -57,6 +58,7 @@ def read_envi_cube(path: Path) -> Cube:
     good = _one_a_band(header, "bbl", count)
     place = _place(header)
     remarks += [f"{header.path.name}: {place.remark}"] if place.remark else []
+    synthetic = MARK in header.fields.get("description", "")
     factor = header.number("reflectance scale factor")
     named = names or default_names(count)
     return Cube(
@@ -74,6 +76,7 @@ def read_envi_cube(path: Path) -> Cube:
         transform=place.transform,
         colour_bands=_default_bands(header, count),
         bad_bands=tuple(name for name, entry in zip(named, good, strict=False) if entry == 0),
+        caution=f"{data.name} is synthetic: made by Konvoi, seen by no sensor." if synthetic else "",
         remarks=tuple(remarks),
     )
 
