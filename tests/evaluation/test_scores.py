@@ -1,6 +1,7 @@
 """Scores against values worked by hand and against independent implementations."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torchmetrics.classification as torchmetrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
 from konvoi.evaluation.scores import score, wilson_interval
 
@@ -76,3 +78,29 @@ def test_a_label_of_probability_zero_costs_much_but_not_infinity() -> None:
     scores = score(np.array([[1.0, 0.0]], np.float32), np.array([1]), ["a", "b"])
     assert math.isfinite(scores.cross_entropy)
     assert scores.cross_entropy > 80
+
+
+class TestAverageAccuracyAndKappa:
+    def test_by_hand(self) -> None:
+        # Predicted 0, 0, 1, 1 for 0, 1, 1, 1: observed agreement 3/4, by chance (1·2 + 3·2) / 16 = 1/2.
+        probabilities = np.array([[0.95, 0.05], [0.65, 0.35], [0.25, 0.75], [0.15, 0.85]], np.float32)
+        scores = score(probabilities, np.array([0, 1, 1, 1]), ["cat", "dog"])
+        assert scores.average_accuracy == pytest.approx((1 + 2 / 3) / 2)
+        assert scores.kappa == pytest.approx((3 / 4 - 1 / 2) / (1 - 1 / 2))
+
+    @settings(deadline=None, max_examples=60)
+    @given(samples=st.integers(2, 300), classes=st.integers(2, 16), seed=st.integers(0, 10**6))
+    def test_against_scikit_learn(self, samples: int, classes: int, seed: int) -> None:
+        probabilities, labels = predictions(samples, classes, seed, sharpness=0.5)
+        scores = score(probabilities, labels, [str(index) for index in range(classes)])
+        predicted = probabilities.argmax(axis=1)
+        if scores.kappa is None:
+            assert len(set(labels) | set(predicted)) == 1
+        else:
+            assert scores.kappa == pytest.approx(cohen_kappa_score(labels, predicted), abs=1e-12)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of classes that are predicted and have no sample
+            assert scores.average_accuracy == pytest.approx(balanced_accuracy_score(labels, predicted))
+
+    def test_where_chance_always_agrees_there_is_no_kappa(self) -> None:
+        assert score(np.array([[1.0, 0.0]], np.float32), np.array([0]), ["a", "b"]).kappa is None

@@ -67,6 +67,16 @@ class Scores(Record):
     calibration_error: float
     reliability: tuple[ReliabilityBin, ...]
 
+    @property
+    def average_accuracy(self) -> float:
+        """AA, as remote sensing calls the mean recall over the classes that have samples; `accuracy` is its OA."""
+        return float(np.mean([entry.recall for entry in self.classes if entry.recall is not None]))
+
+    @property
+    def kappa(self) -> float | None:
+        """Cohen's κ of labels and predictions; None where both name one and the same class throughout."""
+        return cohen_kappa(np.array(self.confusion, dtype=np.int64))
+
 
 def score(
     probabilities: NDArray[np.float32], labels: NDArray[np.int64], class_names: Sequence[str], bins: int = 15
@@ -103,6 +113,20 @@ def score(
 def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     """Counts `[true, predicted]`, `(K, K)`."""
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def cohen_kappa(confusion: NDArray[np.int64]) -> float | None:
+    """Agreement beyond chance, (p_o − p_e) / (1 − p_e); None where chance alone would agree always.
+
+    J. Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20 (1960).
+
+    Args:
+        confusion: counts `[true, predicted]`, `(K, K)`.
+    """
+    samples = int(confusion.sum())
+    found = int(np.trace(confusion)) / samples
+    by_chance = int((confusion.sum(axis=1) * confusion.sum(axis=0)).sum()) / samples**2
+    return None if by_chance == 1 else (found - by_chance) / (1 - by_chance)
 
 
 def wilson_interval(correct: int, samples: int, z: float = Z_95) -> tuple[float, float]:
