@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from konvoi.data.pixels.leakage import Leakage
 from konvoi.errors import RunError
 from konvoi.evaluation.scores import Scores
 from konvoi.evaluation.several_labels import SeveralLabelScores
@@ -60,6 +61,7 @@ class DataFacts(Record):
         left_out: samples that the recipe excludes or the split uses in no part, by reason, in words.
         audit: what the spatial audit found, a sentence a finding.
         class_counts: samples of each class in train, validation and test.
+        leakage: of the pixels of a scene, what windows of one part hold of another; else None.
         duplicates: images of train that stand again, pixel by pixel, in validation and in test.
     """
 
@@ -78,9 +80,15 @@ class DataFacts(Record):
     split_sizes: dict[str, int]
     left_out: tuple[str, ...] = ()
     audit: tuple[str, ...] = ()
+    leakage: Leakage | None = None
     class_counts: dict[str, tuple[int, ...]]
     duplicates: dict[str, int]
     bands: dict[str, Any]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether windows of validation or test hold pixels that the network learned from, or was chosen by."""
+        return self.leakage is not None and self.leakage.leaks
 
 
 class RunFacts(Record):

@@ -191,6 +191,38 @@ def data_info(
     )
 
 
+@data_app.command("audit")
+def data_audit(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    data_dir: DataDirOption = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Write a map of the parts: .png, .svg or .pdf.")
+    ] = None,
+) -> None:
+    """Show how far windows of a scene's test pixels contain training pixels, under the recipe's split."""
+    from konvoi.console.data import print_leakage
+    from konvoi.data.sources import read_source
+    from konvoi.data.split import make_split
+    from konvoi.errors import DataError
+    from konvoi.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    dataset = read_source(loaded.source, data_dir)
+    split = make_split(dataset, loaded.split)
+    if split.leakage is None:
+        raise DataError(
+            f"{dataset.name} is no scene whose pixels are divided, so no windows overlap. `konvoi data info` shows its "
+            "classes, copies and places."
+        )
+    print_leakage(dataset, split, split.leakage)
+    if picture is not None:
+        from konvoi.report.parts import write_parts_picture
+
+        write_parts_picture(dataset, split, picture)
+        typer.echo(f"picture: {picture}")
+
+
 @data_app.command("split")
 def data_split(
     recipe: RecipeArgument,

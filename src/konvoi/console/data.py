@@ -5,6 +5,8 @@ from __future__ import annotations
 from konvoi.console.terminal import by, plain_table, terminal
 from konvoi.data.band_lists import in_short
 from konvoi.data.dataset import Dataset
+from konvoi.data.pixels.leakage import Leakage, percent
+from konvoi.data.pixels.leakage import findings as leakage_in_words
 from konvoi.data.spatial_audit import SpatialFindings, findings_in_words
 from konvoi.data.split import Split
 from konvoi.data.store import Store
@@ -47,12 +49,62 @@ def print_data(
     for part, number in duplicates.items():
         console.print(f"\n{part} images that stand in train as well, pixel by pixel: {number:,}", end="")
     console.print()
-    for sentence in (*dataset.excluded, *split.left_out_in_words, *findings_in_words(findings)):
+    found = findings_in_words(findings) if split.leakage is None else leakage_in_words(split.leakage)
+    for sentence in (*dataset.excluded, *split.left_out_in_words, *found):
         console.print(sentence)
     if dataset.skipped:
         console.print(f"\nskipped: {len(dataset.skipped)}")
         for reason in dataset.skipped[:_PROBLEMS_SHOWN]:
             console.print(f"  {reason}")
+
+
+def print_leakage(dataset: Dataset, split: Split, leakage: Leakage) -> None:
+    """Where the pixels of a scene are, class by class, and what the windows of one part hold of another."""
+    console = terminal()
+    console.print(f"{dataset.name}, windows of {leakage.window} × {leakage.window} pixels")
+    console.print(f"split: {split.method}\n")
+    classes = plain_table()
+    classes.add_column("class")
+    for part in leakage.counts:
+        classes.add_column(part, justify="right")
+    for index, class_name in enumerate(dataset.class_names):
+        classes.add_row(class_name, *(f"{counts[index]:,}" for counts in leakage.counts.values()))
+    classes.add_row("all", *(f"{sum(counts):,}" for counts in leakage.counts.values()), style="bold")
+    console.print(classes)
+    console.print()
+    overlaps = plain_table()
+    overlaps.add_column("windows of")
+    for column in (
+        "containing pixels of",
+        "windows",
+        "that do",
+        "share",
+        "of their pixels",
+        "nearest",
+        "median",
+        "sharing any pixel",
+    ):
+        overlaps.add_column(column, justify="right")
+    for overlap in leakage.overlaps:
+        overlaps.add_row(
+            overlap.of,
+            overlap.held,
+            f"{overlap.windows:,}",
+            f"{overlap.holding:,}",
+            percent(overlap.share),
+            percent(overlap.pixels),
+            f"{overlap.nearest:,} px",
+            f"{overlap.median_distance:g} px",
+            f"{overlap.touching:,}",
+            style="bold" if overlap.holding else "",
+        )
+    console.print(overlaps)
+    console.print()
+    for sentence in leakage_in_words(leakage)[len(leakage.overlaps) :]:
+        console.print(sentence)
+    console.print(
+        f"\n{leakage.caution or 'no window of a later part contains a pixel of an earlier one'}", style="bold"
+    )
 
 
 def print_store(store: Store) -> None:

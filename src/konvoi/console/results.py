@@ -8,6 +8,7 @@ from konvoi.evaluation.several_labels import LabelScores, SeveralLabelScores
 from konvoi.run import Run
 
 _COLUMNS = ("samples", "accuracy", "95 % interval", "macro F1", "cross-entropy", "calibration error")
+_SCENE_COLUMNS = ("samples", "OA", "95 % interval", "AA", "κ", "macro F1", "cross-entropy", "calibration error")
 _SEVERAL_LABEL_COLUMNS = ("samples", "macro mAP", "95 % interval", "micro mAP", "macro F1", "micro F1", "macro F2")
 
 
@@ -20,12 +21,15 @@ def print_result(run: Run, per_class: bool = False) -> None:
     table = plain_table()
     table.add_column("split")
     several = isinstance(evaluation.validation, SeveralLabelScores)
-    for column in _SEVERAL_LABEL_COLUMNS if several else _COLUMNS:
+    data = run.facts.data
+    scene = data.leakage is not None
+    for column in _SEVERAL_LABEL_COLUMNS if several else _SCENE_COLUMNS if scene else _COLUMNS:
         table.add_column(column, justify="right")
     for part, scores in parts.items():
         if scores is not None:
-            row = _several_label_row(scores) if isinstance(scores, SeveralLabelScores) else _row(scores)
-            table.add_row(part, *row, style="bold" if part == "test" else "")
+            row = _several_label_row(scores) if isinstance(scores, SeveralLabelScores) else _row(scores, scene)
+            leaking = ", leaking" if data.leaks and part != "train" else ""
+            table.add_row(f"{part}{leaking}", *row, style="bold" if part == "test" else "")
     console.print()
     console.print(table)
     if per_class:
@@ -40,6 +44,8 @@ def print_result(run: Run, per_class: bool = False) -> None:
     for part, number in facts.data.duplicates.items():
         if number:
             console.print(f"caution: {number:,} {part} images stand in train as well, pixel by pixel")
+    if scene:
+        console.print("OA: overall accuracy; AA: average accuracy, the mean over classes; κ: Cohen's kappa")
     if facts.data.caution:
         console.print(f"caution: {facts.data.caution}")
     if facts.data.skipped:
@@ -47,11 +53,13 @@ def print_result(run: Run, per_class: bool = False) -> None:
     console.print(f"report: {run.report_path}")
 
 
-def _row(scores: Scores) -> tuple[str, ...]:
+def _row(scores: Scores, scene: bool) -> tuple[str, ...]:
+    kappa = "–" if scores.kappa is None else f"{scores.kappa:.4f}"
     return (
         f"{scores.samples:,}",
         f"{scores.accuracy:.2%}",
         f"{scores.interval[0]:.2%} – {scores.interval[1]:.2%}",
+        *((f"{scores.average_accuracy:.2%}", kappa) if scene else ()),
         f"{scores.macro_f1:.4f}",
         f"{scores.cross_entropy:.4f}",
         f"{scores.calibration_error:.4f}",

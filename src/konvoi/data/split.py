@@ -1,7 +1,8 @@
 """The split: which samples train, which validate, and which are sealed for the test.
 
 Stratified by class or label throughout. The test indices are not an attribute one can read by accident: `Split.test` is
-a `SealedTest` (see `data.seal`). Division in space is in `data.blocks`, several labels in `data.stratify`.
+a `SealedTest` (see `data.seal`). Division in space is in `data.blocks`, several labels in `data.stratify`, the pixels
+of one scene in `data.scene_split`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from konvoi.data.blocks import divide_in_blocks
 from konvoi.data.dataset import Dataset
+from konvoi.data.pixels.leakage import Leakage
+from konvoi.data.scene_split import divide_scene, scene_leakage, split_in_words
 from konvoi.data.seal import SealedTest
 from konvoi.data.split_lists import given_by_lists
 from konvoi.data.stratify import divide, nested_order
@@ -38,6 +41,7 @@ class Split:
         fingerprint: SHA-256 over the data's fingerprint and the three sets.
         left_out: samples that are in no set, by reason.
         not_found: what lists name and the data lack, a sentence a list.
+        leakage: of the pixels of a scene, what the windows of one part hold of another; else None.
     """
 
     train: Indices
@@ -47,6 +51,7 @@ class Split:
     fingerprint: str
     left_out: Mapping[str, Indices] = field(default_factory=dict)
     not_found: tuple[str, ...] = ()
+    leakage: Leakage | None = None
 
     @property
     def left_out_in_words(self) -> tuple[str, ...]:
@@ -61,7 +66,8 @@ class Split:
 def make_split(dataset: Dataset, settings: SplitSection) -> Split:
     """Divide a data set as the recipe says.
 
-    Lists that the recipe names go first, then blocks in space, then the parts that the files themselves have. Where
+    Lists that the recipe names go first, then blocks in space, then the pixels of a scene are divided among
+    themselves, then the parts that the files themselves have. Where
     nothing says what the test split is, a stratified share of all samples is sealed first. What is left is divided
     into train and validation: as lists or files say, by share, or as one fold of k (which sets a given validation set
     aside).
@@ -79,6 +85,9 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
         source = "the files' own"
     if settings.blocks is not None and settings.lists is None:
         train, validation, test, method = _in_space(dataset, settings, left_out)
+    elif settings.pixels is not None or (dataset.scene is not None and settings.lists is None):
+        train, validation, test, left_out = divide_scene(dataset, settings)
+        method = split_in_words(dataset, settings)
     else:
         train, validation, test, method = _by_parts_or_shares(dataset, settings, source, left_out)
     if settings.labelled < 1:
@@ -90,6 +99,9 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
     for part, indices in (("training", train), ("validation", validation), ("test", test)):
         if len(indices) == 0:
             raise DataError(f"The {part} split is empty ({method}). Change the split section.")
+    leakage = scene_leakage(dataset, {"train": train, "validation": validation, "test": test})
+    if leakage is not None and leakage.leaks:
+        method = f"leaking: {method}"
     return Split(
         train=train,
         validation=validation,
@@ -98,6 +110,7 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
         fingerprint=_fingerprint(dataset, (train, validation, test)),
         left_out={reason: positions for reason, positions in left_out.items() if len(positions)},
         not_found=not_found,
+        leakage=leakage,
     )
 
 

@@ -17,11 +17,13 @@ from konvoi.data.batches import Batches
 from konvoi.data.dataset import Dataset
 from konvoi.data.images import statistics
 from konvoi.data.patch_arrays import PatchArrays
+from konvoi.data.pixels.leakage import findings as leakage_in_words
+from konvoi.data.pixels.leakage import percent
 from konvoi.data.sources import read_source
 from konvoi.data.spatial_audit import findings_in_words, spatial_findings
 from konvoi.data.split import Split, make_split
 from konvoi.data.windows import CubeWindows
-from konvoi.errors import RecipeError, RunError
+from konvoi.errors import DataError, RecipeError, RunError
 from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
 from konvoi.evaluation.validation import ValidationScores, several_label_validation, single_label_validation
 from konvoi.models.build import build_network
@@ -54,11 +56,13 @@ def prepare(recipe: Recipe, data_dir: str | Path | None, contract: Bands | None 
         contract: of the pretrained weights, for a recipe whose `input.normalise` is `weights`.
 
     Raises:
-        KonvoiError: the data are not what the recipe says, or its loss does not fit their labels.
+        KonvoiError: the data are not what the recipe says, its loss does not fit their labels, or its split leaks and
+            it does not allow that.
     """
     dataset = read_source(recipe.source, None if data_dir is None else Path(data_dir))
     _require_fitting_loss(recipe, dataset)
     split = make_split(dataset, recipe.split)
+    dataset = _with_cautions_of_the_split(recipe, dataset, split)
     bands = _fitted_bands(recipe, dataset, split, contract)
     if isinstance(dataset.images, PatchArrays | CubeWindows):
         dataset = replace(dataset, images=dataset.images.filled_with(bands.fill))
@@ -144,6 +148,7 @@ def data_facts(material: Material, data_dir: Path | None) -> DataFacts:
         split_sizes={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},
         left_out=dataset.excluded + split.left_out_in_words,
         audit=audit(dataset, split),
+        leakage=split.leakage,
         class_counts=class_counts(dataset, split),
         duplicates=duplicate_counts(dataset, split),
         bands=material.bands.to_json(),
@@ -151,7 +156,9 @@ def data_facts(material: Material, data_dir: Path | None) -> DataFacts:
 
 
 def audit(dataset: Dataset, split: Split) -> tuple[str, ...]:
-    """What the spatial audit says, where samples have places or may have several labels; else nothing."""
+    """What the audit says of a scene's windows, or of samples that have places or several labels; else nothing."""
+    if split.leakage is not None:
+        return tuple(leakage_in_words(split.leakage))
     if dataset.longitude_latitude is None and not dataset.several_labels:
         return ()
     return tuple(findings_in_words(spatial_findings(dataset, split)))
@@ -171,6 +178,30 @@ def places_of(material: Material) -> Places | None:
         return None
     shown = np.sort(numpy_stream(0, "places", len(known)).permutation(known)[:_MOST_PLACES])
     return Places(longitude_latitude=places[shown], part=part[shown])
+
+
+def _with_cautions_of_the_split(recipe: Recipe, dataset: Dataset, split: Split) -> Dataset:
+    """The data set with a caution where windows leak or classes have no training pixels, as the recipe allows.
+
+    Raises:
+        DataError: windows leak, and the recipe does not allow it.
+    """
+    leakage = split.leakage
+    if leakage is None:
+        return dataset
+    if leakage.leaks and not recipe.split.allow_leakage:
+        raise DataError(
+            f"{leakage.caution}. Were as many training pixels drawn at random, "
+            f"{percent(leakage.expected.of_windows)} of the test windows of {leakage.window} × {leakage.window} pixels "
+            "would contain some. Such a network can score by memory. Divide by split.pixels.method blocks, regions, "
+            "growing or fields, with split.pixels.guard: half-window; or set split.allow_leakage: true, and every "
+            "table and figure will say leaking."
+        )
+    untrained = leakage.lacking["train"]
+    cautions = [dataset.caution, leakage.caution]
+    if untrained:
+        cautions.append(f"without training pixels, so that all their test pixels are mistakes: {', '.join(untrained)}")
+    return replace(dataset, caution="; ".join(caution for caution in cautions if caution))
 
 
 def _fitted_bands(recipe: Recipe, dataset: Dataset, split: Split, contract: Bands | None) -> Bands:

@@ -262,8 +262,12 @@ class SplitSection(Section):
 
     @model_validator(mode="after")
     def _fold_in_range(self) -> Self:
-        if self.folds is not None and self.blocks is not None and self.lists is None:
-            raise ValueError("folds and blocks are both given; leave one out")
+        ways = {"folds": self.folds, "blocks": self.blocks, "pixels": self.pixels}
+        given = [way for way, section in ways.items() if section is not None]
+        if len(given) > 1 and (self.lists is None or "pixels" in given):
+            raise ValueError(f"{' and '.join(given)} are all ways to divide; leave all but one out")
+        if self.pixels is not None and self.lists is not None:
+            raise ValueError("lists and pixels are both given; leave one out")
         if self.folds is None and self.fold > 0:
             raise ValueError(f"fold {self.fold} needs folds, the number of parts; 5 is usual")
         if self.folds is not None and self.fold >= self.folds:

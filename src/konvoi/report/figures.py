@@ -17,7 +17,7 @@ from konvoi.errors import RunError
 from konvoi.evaluation.scores import Scores, wilson_interval
 from konvoi.report.confusion import confusion_matrix
 from konvoi.report.diagnosis import best_epoch, gap_between
-from konvoi.report.palette import INK, LINE, QUIET, TEST, TRAIN, VALIDATION, house_style, new_figure
+from konvoi.report.palette import INK, LINE, QUIET, TEST, TRAIN, VALIDATION, call_leaking, house_style, new_figure
 from konvoi.report.wording import fitting_digits, percent, points
 from konvoi.training.history import EpochRecord
 
@@ -53,17 +53,22 @@ def plot(run: Run, chart: ChartName = "learning") -> Figure:
         history = run.history
         if not history:
             raise RunError(f"{run.folder} has not finished an epoch yet; there is nothing to plot.")
-        return learning_curves(history)
+        return call_leaking(learning_curves(history), run.facts.data.leaks)
     evaluation = run.evaluation
     if evaluation is None:
         raise RunError(f"{run.folder} is not evaluated. Run `konvoi evaluate {run.folder}` first.")
     train, validation, test = evaluation.train, evaluation.validation, evaluation.test
     if not (isinstance(train, Scores) and isinstance(validation, Scores) and isinstance(test, Scores | None)):
         raise RunError(f"{run.folder}: a sample may have several labels, and {chart} is a chart for one label each.")
-    if chart == "errors":
-        return error_intervals(train, validation, test)
     judged = test or validation
-    return confusion_matrix(judged) if chart == "confusion" else reliability_curve(judged, test is not None)
+    match chart:
+        case "errors":
+            figure = error_intervals(train, validation, test)
+        case "confusion":
+            figure = confusion_matrix(judged)
+        case "calibration":
+            figure = reliability_curve(judged, test is not None)
+    return call_leaking(figure, run.facts.data.leaks)
 
 
 @house_style()

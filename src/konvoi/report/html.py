@@ -22,6 +22,7 @@ from konvoi.models.summary import summarise
 from konvoi.recipe import recipe_yaml
 from konvoi.report import claims, diagnosis, figures, gallery, labels, ranks, scenes, wording
 from konvoi.report.confusion import confusion_matrix, largest_error_share
+from konvoi.report.palette import call_leaking
 from konvoi.report.svg import inline_svg
 from konvoi.run import Places, Run
 
@@ -99,7 +100,7 @@ def _charts(run: Run) -> dict[str, Markup]:
     charts: dict[str, Markup] = {}
     if history:
         charts["learning"] = inline_svg(
-            figures.learning_curves(history),
+            call_leaking(figures.learning_curves(history), run.facts.data.leaks),
             "learning",
             f"Learning curves over {wording.counted(len(history), 'epoch')}: loss and error rate of train and "
             f"validation, and the learning rate. The best epoch is {diagnosis.best_epoch(history).epoch:,}.",
@@ -125,17 +126,21 @@ def _score_charts(run: Run, judged: Scores | SeveralLabelScores | None) -> dict[
     assert isinstance(train, Scores)
     assert isinstance(validation, Scores)
     assert isinstance(test, Scores | None)
+    leaks = run.facts.data.leaks
     return {
         "errors": inline_svg(
-            figures.error_intervals(train, validation, test),
+            call_leaking(figures.error_intervals(train, validation, test), leaks),
             "errors",
             "Error rates of the splits with 95 % intervals; the figures are in the table below.",
         ),
         "confusion": inline_svg(
-            confusion_matrix(judged), "confusion", f"Confusion matrix of {len(judged.classes):,} classes.", 0.85
+            call_leaking(confusion_matrix(judged), leaks),
+            "confusion",
+            f"Confusion matrix of {len(judged.classes):,} classes.",
+            0.85,
         ),
         "reliability": inline_svg(
-            figures.reliability_curve(judged, test is not None),
+            call_leaking(figures.reliability_curve(judged, test is not None), leaks),
             "reliability",
             f"Accuracy against confidence. The expected calibration error is {judged.calibration_error:.4f}.",
             0.75,

@@ -9,9 +9,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import matplotlib.style
 from matplotlib.figure import Figure
+
+F = TypeVar("F", bound=Figure)
 
 # The hues of Okabe and Ito ("Color universal design", 2008), which colour-blind readers can tell apart; orange,
 # green and purple are darkened until a thin line of them has a contrast of 3 on white.
@@ -93,6 +96,14 @@ class Chart(Figure):
         with house_style():
             self.savefig(picture, format="png", dpi=2 * POINTS_PER_INCH)
         return picture.getvalue()
+
+
+def call_leaking(figure: F, leaks: bool) -> F:
+    """Write "leaking split" into a figure's corner where that is so, which then goes wherever the figure goes."""
+    if leaks:
+        with house_style():
+            figure.text(0.005, 0.995, "leaking split", ha="left", va="top", color=ERROR, fontsize=9, fontweight="bold")
+    return figure
 
 
 def new_figure(width: float, height: float) -> Chart:

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from konvoi.data.pixels.components import fields
-from konvoi.data.pixels.division import method_in_words, require_pixels, split_pixels
+from konvoi.data.pixels.division import require_pixels, split_pixels
 from konvoi.data.pixels.guard import guard_width, with_guard
 from konvoi.data.pixels.leakage import audit_leakage
 from konvoi.data.pixels.parts import (
@@ -62,7 +62,7 @@ def windows_of(values: NDArray[np.uint8], window: int) -> NDArray[np.uint8]:
 
 
 class TestWhateverTheScene:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(
         ground_truth=scenes(),
         method=st.sampled_from(METHODS),
@@ -279,9 +279,3 @@ class TestWhatIsRefused:
             require_pixels(parts, ground_truth, ["corn", "oats"], options, 1)
         allowed = options.model_copy(update={"allow_untrained_classes": True})
         require_pixels(parts, ground_truth, ["corn", "oats"], allowed, 1)
-
-    def test_what_leaks_is_called_so(self) -> None:
-        options = as_settings("random")
-        assert method_in_words(options, 9, leaks=True).startswith(
-            "random pixels (leaking), no guard band for windows of"
-        )

@@ -106,13 +106,13 @@ def part_shares(settings: SplitSection) -> Shares:
     return rest * (1 - settings.validation), rest * settings.validation, settings.test
 
 
-def method_in_words(settings: SplitSection, window: int, leaks: bool = False) -> str:
-    """For people; a split that leaks is called leaking wherever it is named."""
+def method_in_words(settings: SplitSection, window: int) -> str:
+    """For people."""
     pixels = settings.pixels or DEFAULT
     width = guard_width(pixels.guard, window)
     guard = f"guard band of {width} pixel{'' if width == 1 else 's'}" if width else "no guard band"
     shares = f"test share {settings.test:g}, validation share {settings.validation:g} of the rest"
-    return f"{_name(pixels)}{' (leaking)' if leaks else ''}, {guard} for windows of {window} × {window}" + (
+    return f"{_name(pixels)}, {guard} for windows of {window} × {window}" + (
         "" if isinstance(pixels, PixelMap) else f"; {shares}"
     )
 

@@ -136,19 +136,17 @@ def chance_of_a_training_pixel(density: float, window: int) -> float:
 
 def findings(leakage: Leakage) -> list[str]:
     """One sentence a finding."""
-    side = f"{leakage.window} × {leakage.window}"
-    words = [f"{_holding_in_words(overlap)} (windows of {side})" for overlap in leakage.overlaps]
-    words += [
-        f"{overlap.of} to {overlap.held}: the nearest {overlap.nearest} pixel{'' if overlap.nearest == 1 else 's'} "
-        f"apart, the median {overlap.median_distance:g}; {overlap.touching:,} of {overlap.windows:,} {overlap.of} "
-        f"windows share any pixel with a {overlap.held} window"
+    words = [
+        f"{_holding_in_words(overlap)}; the nearest is {overlap.nearest} pixel{'' if overlap.nearest == 1 else 's'} "
+        f"away, the median {overlap.median_distance:g}, and {overlap.touching:,} windows share any pixel with a "
+        f"{overlap.held} window"
         for overlap in leakage.overlaps
     ]
-    expected = leakage.expected
-    if leakage.window > 1:
+    expected, window = leakage.expected, leakage.window
+    if window > 1:
         words.append(
-            f"as many training pixels drawn at random would stand in {percent(expected.of_windows)} of test windows; "
-            f"1 − (1 − p)^{leakage.window**2 - 1} is {percent(expected.of_labelled)} with p = "
+            f"as many training pixels drawn at random would stand in {percent(expected.of_windows)} of the test "
+            f"windows of {window} × {window}; 1 − (1 − p)^{window**2 - 1} is {percent(expected.of_labelled)} with p = "
             f"{expected.labelled_density:.4f} of the labelled pixels and {percent(expected.of_scene)} with p = "
             f"{expected.scene_density:.4f} of the scene's"
         )
