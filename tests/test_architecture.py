@@ -17,7 +17,7 @@ LAYERS = [
     {"run"},
     {"predict", "report"},
     {"experiment"},
-    {"studies", "cluster", "hardware"},
+    {"studies", "cluster", "hardware", "timeline"},
     {"console"},
     {"cli"},
     {"__main__"},

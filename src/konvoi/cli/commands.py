@@ -14,6 +14,7 @@ from konvoi.cli.data import data_app
 from konvoi.cli.options import DataDirOption, RunArgument, SetOption
 from konvoi.cli.recipes import recipes_app
 from konvoi.cli.study import study_app
+from konvoi.cli.timeline import timeline
 
 if TYPE_CHECKING:
     from konvoi.run import Run
@@ -32,6 +33,7 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(study_app, name="study")
 app.add_typer(bench_app, name="bench")
 app.command("slurm")(slurm)
+app.command("timeline")(timeline)
 
 
 class TableFormat(StrEnum):

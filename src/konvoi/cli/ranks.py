@@ -1,10 +1,26 @@
-"""`konvoi train --ranks N`: what the ranks are started with."""
+"""`--ranks N`: what the ranks of this machine are started with."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from konvoi.errors import LaunchError, RecipeError, RunError
+
+
+def require_single() -> None:
+    """Make sure that --ranks is not given to a rank that another launcher started.
+
+    Raises:
+        LaunchError: it is.
+    """
+    from konvoi.parallel.environment import read_environment
+
+    environment = read_environment()
+    if environment.size > 1:
+        raise LaunchError(
+            f"This is rank {environment.rank} of {environment.size}, started by {environment.launcher}; --ranks starts "
+            "ranks itself. Use one of the two."
+        )
 
 
 def train_on_ranks(
@@ -26,17 +42,11 @@ def train_on_ranks(
         KonvoiError: what one rank alone would refuse as well, before any is started.
     """
     from konvoi.experiment import new_run_folder
-    from konvoi.parallel.environment import read_environment
     from konvoi.parallel.launch import launch
     from konvoi.recipe import load_recipe
     from konvoi.run import load_run
 
-    environment = read_environment()
-    if environment.size > 1:
-        raise LaunchError(
-            f"This is rank {environment.rank} of {environment.size}, started by {environment.launcher}; --ranks starts "
-            "ranks itself. Use one of the two."
-        )
+    require_single()
     if resume is not None:
         if recipe is not None or overrides or run_dir is not None or seal_test:
             raise RecipeError("--resume continues a run as it is: give no recipe, --set, --run-dir or --seal-test.")

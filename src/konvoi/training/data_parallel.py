@@ -13,12 +13,16 @@ import torch
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.nn.parallel import DistributedDataParallel
+from torch.profiler import record_function
 
 from konvoi.errors import RunError
 from konvoi.parallel.ranks import Ranks
 from konvoi.randomness import purpose_of_step, stream_seed
 from konvoi.recipe.schema import ParallelSection
 from konvoi.training.checkpoint import optimiser_tensors
+
+AVERAGE_MARK = "konvoi: average over ranks"
+"""The span of a profiler's trace in which ranks give each other their buffers."""
 
 
 def _in_bfloat16(state, bucket):  # type: ignore[no-untyped-def]
@@ -74,7 +78,8 @@ class DataParallel:
     def finish_step(self, step: int, optimiser: torch.optim.Optimizer) -> None:
         """After the update of a step, counted from 0: give all ranks the same buffers, or everything, again."""
         if not self._is_local(step):
-            self.ranks.average(self._buffers)
+            with record_function(AVERAGE_MARK) if self.ranks.several else nullcontext():
+                self.ranks.average(self._buffers)
         elif self.is_together(step + 1):
             self.gather(optimiser)
 

@@ -202,29 +202,13 @@ class Training:
             "checkpoint": 0.0,
         }
         self._note(seconds=seconds)
-        _set_training_mode(self.network)
+        set_training_mode(self.network)
         epoch = self.progress.epoch
         steps = self.batches.epoch(epoch, self.progress.step_in_epoch)
         for micro_batches in _timed(steps, seconds):
             started = time.perf_counter()
-            step, size = self.step, self._size_of_step()
-            set_learning_rate(self.optimiser, self._learning_rate())
-            seed_torch(self.recipe.seed, *purpose_of_step(step, self._ranks.rank))
-            loss, correct = train_step(
-                self._forward,
-                micro_batches,
-                self._loss,
-                self.optimiser,
-                self.precision,
-                self.scaler,
-                self.recipe.optim.clip_norm,
-                self._ranks.size,
-                partial(self.parallel.exchange, step),
-            )
-            self.parallel.finish_step(step, self.optimiser)
-            self._note(step_in_epoch=self.progress.step_in_epoch + 1)
-            if self.average:
-                self.average.update(self.network, self.step)
+            size = self._size_of_step()
+            loss, correct = self.take_step(micro_batches)
             self._unchecked.append((loss, correct, size))
             if len(self._unchecked) == _STEPS_PER_CHECK:
                 self._check_losses()
@@ -235,6 +219,28 @@ class Training:
         self.parallel.gather(self.optimiser)
         self._check_losses()
         seconds["step"] += time.perf_counter() - started
+
+    def take_step(self, micro_batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """The step at which the progress stands, with the batches that belong to it; what `train_step` returns."""
+        step = self.step
+        set_learning_rate(self.optimiser, self._learning_rate())
+        seed_torch(self.recipe.seed, *purpose_of_step(step, self._ranks.rank))
+        outcome = train_step(
+            self._forward,
+            micro_batches,
+            self._loss,
+            self.optimiser,
+            self.precision,
+            self.scaler,
+            self.recipe.optim.clip_norm,
+            self._ranks.size,
+            partial(self.parallel.exchange, step),
+        )
+        self.parallel.finish_step(step, self.optimiser)
+        self._note(step_in_epoch=self.progress.step_in_epoch + 1)
+        if self.average:
+            self.average.update(self.network, self.step)
+        return outcome
 
     def _agree(self, signals: SignalWatch) -> None:
         """Save or stop, where that is due; several ranks decide it together, about once a second."""
@@ -405,7 +411,7 @@ class Training:
         )
 
 
-def _set_training_mode(network: nn.Module) -> None:
+def set_training_mode(network: nn.Module) -> None:
     """Training mode, but for layers whose parameters are all frozen: their normalisation keeps its statistics."""
     network.train()
     for module in network.modules():
