@@ -133,3 +133,40 @@ def study_precision_command(
     figure = write_figure(folder, "precision", precision_figure(results))
     print_variants(results, "precision", impossible)
     typer.echo(f"figure: {figure}")
+
+
+@study_app.command("leakage")
+def study_leakage_command(
+    recipe: RecipeArgument,
+    folder: StudyFolderOption,
+    splits: Annotated[
+        str,
+        typer.Option("--splits", help="Some of random, stratified, blocks, guarded, regions, growing, fields, recipe."),
+    ] = "random,blocks,guarded",
+    seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
+    epochs: EpochsOption = None,
+    overrides: SetOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Train one network under several splits of a scene: how much of its score is leakage, with maps."""
+    from konvoi.console.studies import print_leakage_study
+    from konvoi.recipe import load_recipe
+    from konvoi.studies.folder import write_figure
+    from konvoi.studies.leakage import panels, study_leakage
+    from konvoi.studies.leakage_figure import leakage_figure
+
+    loaded = load_recipe(recipe, overrides or ())
+    names = list(dict.fromkeys(name.strip() for name in splits.split(",")))
+    results = study_leakage(
+        loaded,
+        folder,
+        splits=names,
+        seeds=seeds,
+        epochs=epochs,
+        data_dir=data_dir,
+        tell=lambda line: typer.echo(line, err=True),
+    )
+    maps = panels(loaded, folder, names, epochs=epochs, data_dir=data_dir)
+    figure = write_figure(folder, "leakage", leakage_figure(maps, results, loaded.name))
+    print_leakage_study(results)
+    typer.echo(f"figure: {figure}")

@@ -9,6 +9,7 @@ from konvoi.console.terminal import plain_table, terminal
 
 if TYPE_CHECKING:
     from konvoi.studies.label_figure import Point
+    from konvoi.studies.leakage import LeakageResult
     from konvoi.studies.variants import VariantResult
 
 
@@ -63,3 +64,42 @@ def print_variants(results: Sequence[VariantResult], question: str, impossible: 
     )
     for name, reason in impossible.items():
         console.print(f"left out: {name}. {reason}")
+
+
+def print_leakage_study(results: Sequence[LeakageResult]) -> None:
+    """A row for each split: its scores with their spread, and what the audit found."""
+    from konvoi.report.wording import counted
+    from konvoi.studies.leakage import summarise
+
+    table = plain_table()
+    table.add_column("split")
+    columns = ("training pixels", "test pixels", "test windows with training pixels", "of their pixels")
+    for column in (*columns, "OA", "AA", "κ"):
+        table.add_column(column, justify="right")
+    summaries = summarise(results)
+    for summary in summaries:
+        (oa, oa_spread), (aa, aa_spread), (kappa, kappa_spread) = summary.scores
+        table.add_row(
+            summary.name,
+            f"{summary.train:,.0f}",
+            f"{summary.test:,.0f}",
+            f"{summary.holding:.1%}",
+            f"{summary.pixels:.1%}",
+            f"{100 * oa:.2f}" + ("" if oa_spread is None else f" ± {100 * oa_spread:.2f}"),
+            f"{100 * aa:.2f}" + ("" if aa_spread is None else f" ± {100 * aa_spread:.2f}"),
+            f"{kappa:.4f}" + ("" if kappa_spread is None else f" ± {kappa_spread:.4f}"),
+        )
+    console = terminal()
+    console.print(table)
+    seeds = max(summary.seeds for summary in summaries)
+    spread = f" and standard deviations over {counted(seeds, 'seed')}" if seeds > 1 else " of one seed"
+    console.print(
+        f"\nOA: overall accuracy, %; AA: average accuracy, the mean over classes, %; κ: Cohen's kappa; means{spread}. "
+        "Each split trains on equally many pixels, to its last epoch"
+    )
+    for summary in summaries:
+        if summary.holding:
+            console.print(
+                f"{summary.name}: {summary.holding:.1%} of test windows contain training pixels; as many drawn at "
+                f"random would be in {summary.expected:.1%}"
+            )

@@ -63,7 +63,8 @@ def legend_of_parts(figure: Figure, y: float, *, x: float = 0.02, others: tuple[
     """
     from matplotlib.patches import Patch
 
-    entries = [(COLOURS[part], PART_NAMES[part]) for part in (TRAIN, VALIDATION, TEST, GUARD, UNLABELLED)]
+    entries = [(COLOURS[part], PART_NAMES[part]) for part in (TRAIN, VALIDATION, TEST)]
+    entries += [(GUARD_COLOUR, "guard, or not used"), (UNLABELLED_COLOUR, "unlabelled")]
     handles = [Patch(color=colour, label=name, linewidth=0) for colour, name in (*entries, *others)]
     figure.legend(
         handles=handles, loc="center left", bbox_to_anchor=(x, y), ncols=len(handles), handlelength=0.9,

@@ -183,6 +183,16 @@ class TestMethods:
         counts = class_counts(parts, ground_truth, 2)
         assert (counts[:, (TRAIN, VALIDATION, TEST)] > 0).all()
 
+    def test_a_guard_changes_what_is_used_and_not_how_the_scene_is_divided(self) -> None:
+        ground_truth = np.zeros((60, 70), dtype=np.int64)
+        ground_truth[:, 30:] = 1
+        for method in ("blocks", "regions", "growing"):
+            free = split_pixels(ground_truth, as_settings(method, guard="none", test=0.4), 7)
+            guarded = split_pixels(ground_truth, as_settings(method, test=0.4), 7)
+            assert (free[guarded != GUARD] == guarded[guarded != GUARD]).all()
+            assert (guarded == GUARD).any()
+            np.testing.assert_array_equal(free == TEST, guarded == TEST)
+
     def test_the_largest_region_trains_first_and_is_cut_where_the_share_is_reached(self) -> None:
         ground_truth = np.full((40, 40), -1)
         ground_truth[2:12, 2:32] = 0  # 300 pixels, lying

@@ -57,8 +57,9 @@ def split_pixels(
     """The part of each pixel; every labelled one is in train, validation, test or the guard.
 
     Where chance has a say in regions (which blocks, which seed of a region), several divisions are drawn and the one
-    is taken that, after the guard, leaves the fewest classes without a part, and whose parts then have the shares
-    wanted most nearly, class by class. Only the ground truth is looked at.
+    is taken that, behind a guard of half a window or more, leaves the fewest classes without a part, and whose parts
+    then have the shares wanted most nearly, class by class. Only the ground truth is looked at, and with a narrower
+    guard or none the regions are the same.
 
     Args:
         ground_truth: `(H, W)`, -1 where a pixel has no label.
@@ -76,10 +77,11 @@ def split_pixels(
     seed = settings.seed
 
     def best(divide: Callable[[int], PartsMap]) -> PartsMap:
-        return min(
-            (with_guard(divide(draw), width) for draw in range(_DRAWS)),
-            key=lambda parts: _shortcomings(parts, ground_truth, shares),
+        chosen = min(
+            (divide(draw) for draw in range(_DRAWS)),
+            key=lambda parts: _shortcomings(with_guard(parts, max(width, window // 2)), ground_truth, shares),
         )
+        return with_guard(chosen, width)
 
     match pixels:
         case RandomPixels():
