@@ -9,6 +9,7 @@ RUN/evaluation.json      the scores (`Evaluation`)
 RUN/predictions.npz      labels and probabilities of validation and test samples
 RUN/examples.npz         the pictures that the report shows
 RUN/pretraining/         the run that a recipe's `pretraining` section describes
+RUN/layers.json          one entry a layer of a network that is fitted forward (`LayerRecord`)
 RUN/exchange.json        how long an all-reduce took between its ranks, where that was measured (`Exchange`)
 RUN/places.npz           where the samples of each part lie, where that is known (`Places`)
 RUN/report.html
@@ -37,7 +38,7 @@ from konvoi.files import write_aside, write_json, write_text
 from konvoi.parallel.exchange import Exchange
 from konvoi.recipe import Recipe, parse_recipe, recipe_yaml
 from konvoi.record import Record
-from konvoi.training.history import EpochRecord
+from konvoi.training.history import EpochRecord, LayerRecord
 
 if TYPE_CHECKING:
     from torch import nn
@@ -253,12 +254,12 @@ class Run:
     @property
     def history(self) -> list[EpochRecord]:
         """One entry for every finished epoch."""
-        if not (self.folder / "history.json").exists():
-            return []
-        try:
-            return TypeAdapter(list[EpochRecord]).validate_json(self._text("history.json"))
-        except ValidationError as error:
-            raise self._damaged("history.json", error) from error
+        return self._list("history.json", EpochRecord)
+
+    @property
+    def layers(self) -> list[LayerRecord]:
+        """One entry for every finished layer of a network that is fitted forward; else empty."""
+        return self._list("layers.json", LayerRecord)
 
     @property
     def evaluation(self) -> Evaluation | None:
@@ -355,8 +356,11 @@ class Run:
 
     def write_history(self, history: Sequence[EpochRecord]) -> None:
         """Write `history.json`."""
-        entries = [entry.model_dump(mode="json") for entry in history]
-        self._write("history.json", lambda path: write_json(path, entries))
+        self._write_list("history.json", history)
+
+    def write_layers(self, layers: Sequence[LayerRecord]) -> None:
+        """Write `layers.json`."""
+        self._write_list("layers.json", layers)
 
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """Write `evaluation.json`."""
@@ -386,6 +390,10 @@ class Run:
         """Write `places.npz`."""
         self._write_arrays("places.npz", {"longitude_latitude": places.longitude_latitude, "part": places.part})
 
+    def _write_list(self, name: str, records: Sequence[Record]) -> None:
+        entries = [entry.model_dump(mode="json") for entry in records]
+        self._write(name, lambda path: write_json(path, entries))
+
     def _write_arrays(self, name: str, arrays: dict[str, NDArray[Any]]) -> None:
         def write(aside: Path) -> None:
             with aside.open("wb") as file:
@@ -412,6 +420,15 @@ class Run:
     def _record(self, name: str, kind: type[R]) -> R:
         try:
             return kind.model_validate_json(self._text(name))
+        except ValidationError as error:
+            raise self._damaged(name, error) from error
+
+    def _list(self, name: str, kind: type[R]) -> list[R]:
+        if not (self.folder / name).exists():
+            return []
+        try:
+            # The kind is not known to the type checker, as it is to pydantic.
+            return TypeAdapter(list[kind]).validate_json(self._text(name))  # type: ignore[valid-type]
         except ValidationError as error:
             raise self._damaged(name, error) from error
 

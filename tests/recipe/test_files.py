@@ -67,7 +67,7 @@ def test_overrides_change_values_lists_and_exponents() -> None:
         ("optim.lrr=0.1", "optim.lrr: there is no such key. Did you mean 'lr'?"),
         ("netwrok.kind=cnn", "netwrok: there is no such key. Did you mean 'network'?"),
         ("network.blocks.0.mapz=3", "network.blocks.0.mapz: there is no such key. Did you mean 'maps'?"),
-        ("optim.kind=sgdd", "expected sgd or adam or adamw or lars or lamb. Did you mean 'sgd'?"),
+        ("optim.kind=sgdd", "expected sgd or adam or adamw or lars or lamb or linear-svms. Did you mean 'sgd'?"),
         ("optim.lr=fast", "optim.lr: found 'fast'"),
         ("optim.lr=-1", "optim.lr: found -1; input should be greater than 0"),
         ("optim.lr=nan", "optim.lr: found 'nan'"),

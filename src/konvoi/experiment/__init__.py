@@ -6,7 +6,7 @@
 
 from konvoi.experiment.assessment import evaluate
 from konvoi.experiment.material import Material, make_batches, make_loss, make_validation, prepare
-from konvoi.experiment.training import new_run_folder, resume, train, train_or_resume
+from konvoi.experiment.training import new_run_folder, require_one_rank, resume, train, train_or_resume
 
 __all__ = [
     "Material",
@@ -16,6 +16,7 @@ __all__ = [
     "make_validation",
     "new_run_folder",
     "prepare",
+    "require_one_rank",
     "resume",
     "train",
     "train_or_resume",

@@ -133,6 +133,9 @@ def _score(
 
 
 def _weights_in_words(recipe: Recipe, epoch: int, several_labels: bool) -> str:
+    if recipe.network.kind == "svmnet":
+        last = "those at the end classifiers" if recipe.network.scales else "the last a classifier"
+        return f"{epoch} layers fitted forward, {last}"
     average = ", averaged weights" if recipe.budget.ema else ""
     best = "highest validation mAP" if several_labels else "highest validation accuracy"
     return f"epoch {epoch} of {recipe.budget.epochs}, {best if recipe.budget.keep == 'best' else 'the last'}{average}"

@@ -31,6 +31,7 @@ from konvoi.parallel.ranks import ALONE, Ranks
 from konvoi.randomness import numpy_stream, seed_torch
 from konvoi.recipe import Recipe
 from konvoi.run import DataFacts, Places, Run
+from konvoi.training.forward import LabelledImages
 from konvoi.training.loop import Validate
 from konvoi.training.losses import Loss, build_loss
 
@@ -107,6 +108,13 @@ def make_batches(
         ranks.rank,
         ranks.size,
     )
+
+
+def make_labelled_images(recipe: Recipe, material: Material, device: torch.device) -> LabelledImages:
+    """The training split for a network that is fitted forward."""
+    dataset, train = material.dataset, material.split.train
+    labels = dataset.labels[train].astype(np.int64)
+    return LabelledImages(dataset.images, labels, train, material.bands, device, recipe.input.resample)
 
 
 def make_loss(recipe: Recipe, material: Material, device: torch.device | None = None) -> Loss:
@@ -221,6 +229,11 @@ def _fitted_bands(recipe: Recipe, dataset: Dataset, split: Split, contract: Band
 
 
 def _require_fitting_loss(recipe: Recipe, dataset: Dataset) -> None:
+    if dataset.several_labels and recipe.network.kind == "svmnet":
+        raise RecipeError(
+            f"network.kind is svmnet, whose machines tell classes apart, and the samples of {dataset.name} may have "
+            "several labels. Use another network with loss bce, focal or asymmetric."
+        )
     for_one_label = recipe.loss.kind in ("cross-entropy", "mse")
     if dataset.several_labels and for_one_label:
         raise RecipeError(

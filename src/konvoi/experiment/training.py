@@ -17,12 +17,13 @@ from torch import nn
 
 from konvoi.data.bands import Bands
 from konvoi.environment import describe_environment
-from konvoi.errors import RunError, TrainingDiverged, TrainingInterrupted
+from konvoi.errors import RecipeError, RunError, TrainingDiverged, TrainingInterrupted
 from konvoi.experiment.assessment import evaluate
 from konvoi.experiment.material import (
     Material,
     data_facts,
     make_batches,
+    make_labelled_images,
     make_loss,
     make_validation,
     places_of,
@@ -38,6 +39,7 @@ from konvoi.recipe import Recipe, load_recipe, recipe_fingerprint
 from konvoi.recipe.schema import Pretrained
 from konvoi.run import Run, RunFacts, load_run
 from konvoi.training.display import ConsoleDisplay, Display, Silence
+from konvoi.training.forward import FORWARD_PRECISION, ForwardFitting
 from konvoi.training.loop import Training
 from konvoi.training.precision import Precision, choose_device, choose_precision
 
@@ -79,8 +81,9 @@ def train(
     ranks = join()
     display = _display(display, ranks)
     material = prepare(recipe, data_path, _contract(recipe, data_path))
+    require_one_rank(recipe, ranks.size)
     device = choose_device(recipe.compute.device, ranks.local_rank)
-    precision = choose_precision(recipe.compute.precision, device)
+    precision = _precision(recipe, device)
     # Before the run folder is made, because weights may not fit.
     start = start_from_pretrained(material.network, recipe.pretrained, material.bands) if recipe.pretrained else ""
     folder = None if run_dir is None else Path(run_dir)
@@ -250,9 +253,18 @@ def _pretrain(recipe: Recipe, run: Run, display: Display, data_dir: str | Path |
         ) from None
 
 
+def _precision(recipe: Recipe, device: torch.device) -> Precision:
+    return FORWARD_PRECISION if recipe.network.kind == "svmnet" else choose_precision(recipe.compute.precision, device)
+
+
 def _training(
     recipe: Recipe, material: Material, run: Run, device: torch.device, display: Display, ranks: Ranks
-) -> Training:
+) -> Training | ForwardFitting:
+    """What makes the network's weights: gradient steps in a loop, or linear support vector machines layer by layer."""
+    contract = json.dumps({"bands": material.bands.to_json(), "class_names": material.dataset.class_names})
+    if recipe.network.kind == "svmnet":
+        images = make_labelled_images(recipe, material, device)
+        return ForwardFitting(recipe, material.network, images, run.checkpoints, display, run.write_layers, contract)
     training = Training(
         recipe,
         material.network,
@@ -263,7 +275,7 @@ def _training(
         run.checkpoints,
         display,
         run.write_history,
-        json.dumps({"bands": material.bands.to_json(), "class_names": material.dataset.class_names}),
+        contract,
         ranks,
     )
     training.parallel.require_same("recipe", recipe_fingerprint(recipe))
@@ -272,8 +284,21 @@ def _training(
     return training
 
 
-def _measure_exchange(run: Run, training: Training, ranks: Ranks) -> None:
-    if not ranks.several:
+def require_one_rank(recipe: Recipe, ranks: int) -> None:
+    """Refuse several ranks for a network that is fitted forward.
+
+    Raises:
+        RecipeError: there are several.
+    """
+    if recipe.network.kind == "svmnet" and ranks > 1:
+        raise RecipeError(
+            f"{recipe.name} is fitted forward by linear support vector machines, which one process does on all of its "
+            f"cores, and there are {ranks} ranks. Start it without --ranks or a launcher."
+        )
+
+
+def _measure_exchange(run: Run, training: Training | ForwardFitting, ranks: Ranks) -> None:
+    if not ranks.several or isinstance(training, ForwardFitting):
         return
     settings = run.recipe.parallel
     exchange = measure_exchange_between(
@@ -283,7 +308,7 @@ def _measure_exchange(run: Run, training: Training, ranks: Ranks) -> None:
         run.write_exchange(exchange)
 
 
-def _run_to_the_end(training: Training, run: Run, material: Material, ranks: Ranks) -> Run:
+def _run_to_the_end(training: Training | ForwardFitting, run: Run, material: Material, ranks: Ranks) -> Run:
     try:
         training.run()
     except TrainingDiverged:

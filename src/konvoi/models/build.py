@@ -8,7 +8,9 @@ from konvoi.models.cnn import cnn
 from konvoi.models.cube import cnn3d, hybrid_cnn, pca_cnn, spectral_cnn
 from konvoi.models.mlp import mlp
 from konvoi.models.resnet import resnet
+from konvoi.models.svmnet import svmnet
 from konvoi.recipe import Recipe
+from konvoi.recipe.convolutional_svm import SvmNetwork
 from konvoi.recipe.schema import (
     Cnn3dNetwork,
     CnnNetwork,
@@ -46,3 +48,5 @@ def build_network(recipe: Recipe, image_shape: tuple[int, int, int], classes: in
             return pca_cnn(recipe.network, image_shape, classes)
         case HybridCnnNetwork():
             return hybrid_cnn(recipe.network, image_shape, classes)
+        case SvmNetwork():
+            return svmnet(recipe.network, image_shape, classes)

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-PositiveInt = Annotated[int, Field(ge=1)]
-Width = Annotated[int, Field(ge=1, le=1_000_000)]
-PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A part of a recipe: immutable, and with no room for misspelt keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+from konvoi.errors import RecipeError
+from konvoi.recipe.convolutional_svm import LinearSvms, SvmNetwork
+from konvoi.recipe.section import (
+    Fraction,
+    NonNegativeFloat,
+    OpenFraction,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    Width,
+)
 
 # ---- source -------------------------------------------------------------------------------------------------
 
@@ -443,7 +441,14 @@ class HybridCnnNetwork(CubeNetwork):
 
 
 NetworkSection = Annotated[
-    MlpNetwork | CnnNetwork | ResNetNetwork | Cnn3dNetwork | SpectralCnnNetwork | PcaCnnNetwork | HybridCnnNetwork,
+    MlpNetwork
+    | CnnNetwork
+    | ResNetNetwork
+    | Cnn3dNetwork
+    | SpectralCnnNetwork
+    | PcaCnnNetwork
+    | HybridCnnNetwork
+    | SvmNetwork,
     Field(discriminator="kind"),
 ]
 
@@ -580,7 +585,8 @@ class Lamb(OptimiserSection):
     weight_decay: NonNegativeFloat = 0.01
 
 
-OptimSection = Annotated[Sgd | Adam | AdamW | Lars | Lamb, Field(discriminator="kind")]
+Optimiser = Sgd | Adam | AdamW | Lars | Lamb
+OptimSection = Annotated[Optimiser | LinearSvms, Field(discriminator="kind")]
 
 
 class Warmup(Section):
@@ -740,6 +746,36 @@ class Recipe(Section):
     pretraining: Pretraining | None = None
     seed: int = 0
 
+    @property
+    def optimiser(self) -> Optimiser:
+        """The `optim` section of a recipe that is trained by gradient steps.
+
+        Raises:
+            RecipeError: the network is fitted forward, without any.
+        """
+        if isinstance(self.optim, LinearSvms):
+            raise RecipeError(
+                f"{self.name} is fitted forward by linear support vector machines: it has no optimiser, no learning "
+                "rate and no steps. Use a recipe that is trained by gradient steps."
+            )
+        return self.optim
+
+    @model_validator(mode="after")
+    def _fitted_forward_or_trained(self) -> Self:
+        if isinstance(self.network, SvmNetwork) != isinstance(self.optim, LinearSvms):
+            raise ValueError(
+                f"network.kind is {self.network.kind} and optim.kind {self.optim.kind}; a network of kind svmnet is "
+                "fitted by linear-svms, and no other network is"
+            )
+        if isinstance(self.network, SvmNetwork):
+            unused = [name for name, idle in _of_gradient_steps(self).items() if not idle]
+            if unused:
+                raise ValueError(
+                    f"{', '.join(unused)}: of no meaning for a network that is fitted forward, without gradient steps. "
+                    "Leave them out"
+                )
+        return self
+
     @model_validator(mode="after")
     def _one_start(self) -> Self:
         if self.pretrained is not None and self.pretraining is not None:
@@ -789,3 +825,18 @@ class Recipe(Section):
                 "rate would never be reached"
             )
         return self
+
+
+def _of_gradient_steps(recipe: Recipe) -> dict[str, bool]:
+    """Sections that only a training by gradient steps reads, and whether each is as it is by default."""
+    budget = BudgetSection(keep=recipe.budget.keep, checkpoint_seconds=recipe.budget.checkpoint_seconds)
+    return {
+        "input.augment": recipe.input.augment == AugmentSection(),
+        "input.repeat_rare": recipe.input.repeat_rare is None,
+        "pretrained": recipe.pretrained is None,
+        "pretraining": recipe.pretraining is None,
+        "loss": recipe.loss == CrossEntropy(kind="cross-entropy"),
+        "schedule": recipe.schedule == ConstantSchedule(kind="constant"),
+        "budget": recipe.budget == budget,
+        "parallel": recipe.parallel == ParallelSection(),
+    }

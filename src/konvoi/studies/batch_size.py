@@ -63,8 +63,8 @@ def with_batch(recipe: Recipe, batch: int, keep_lr: bool) -> Recipe:
     """
     budget = recipe.budget.model_copy(update={"batch": batch, "batch_schedule": ()})
     if keep_lr:
-        optim = recipe.optim.model_copy(update={"lr": peak_learning_rate(recipe), "lr_reference_batch": None})
+        optim = recipe.optimiser.model_copy(update={"lr": peak_learning_rate(recipe), "lr_reference_batch": None})
     else:
-        reference = recipe.optim.lr_reference_batch or recipe.budget.batch
-        optim = recipe.optim.model_copy(update={"lr_reference_batch": reference})
+        reference = recipe.optimiser.lr_reference_batch or recipe.budget.batch
+        optim = recipe.optimiser.model_copy(update={"lr_reference_batch": reference})
     return Recipe.model_validate(recipe.model_copy(update={"budget": budget, "optim": optim}).model_dump())

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from konvoi.errors import RunError
 from konvoi.files import write_aside
 from konvoi.record import Record
-from konvoi.training.history import EpochRecord
+from konvoi.training.history import EpochRecord, LayerRecord
 
 LAST = "last.safetensors"
 
@@ -34,6 +34,7 @@ class Progress(Record):
         loss_sum: over the epoch in progress, each sample's loss; `correct` and `samples` likewise.
         seconds: of the epoch in progress, by activity.
         history: of the finished epochs.
+        layers: of a network that is fitted forward, the finished layers, each of which counts as an epoch.
         best_epoch: the epoch, counted from 1, of the best validation accuracy, or None.
         best_file: the file of its weights.
         scaler: state of the float16 loss scaler.
@@ -48,6 +49,7 @@ class Progress(Record):
     samples: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)
     history: tuple[EpochRecord, ...] = ()
+    layers: tuple[LayerRecord, ...] = ()
     best_epoch: int | None = None
     best_file: str | None = None
     scaler: dict[str, int | float] = Field(default_factory=dict)

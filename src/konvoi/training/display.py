@@ -1,11 +1,13 @@
-"""What a person sees of a training while it runs: a bar with samples/s and time left, and a line an epoch."""
+"""What a person sees of a training while it runs: a bar with the time left, and a line for each epoch or layer."""
 
 from __future__ import annotations
 
 import time
 from typing import Protocol
 
-from konvoi.training.history import EpochRecord
+import numpy as np
+
+from konvoi.training.history import EpochRecord, LayerRecord
 
 _REFRESH_SECONDS = 0.1
 
@@ -16,11 +18,17 @@ class Display(Protocol):
     def begin(self, epochs: int, samples_per_epoch: int, samples_done: int) -> None:
         """The training starts, or goes on after `samples_done` samples."""
 
+    def begin_layers(self, layers: int, layers_done: int, filters: int, filters_done: int) -> None:
+        """A network that is fitted forward starts, or goes on; `filters` are those of all layers."""
+
     def advance(self, samples: int) -> None:
-        """A step over so many samples is done."""
+        """A step over so many samples, or a filter, is done."""
 
     def epoch_done(self, record: EpochRecord) -> None:
         """An epoch and its validation are done."""
+
+    def layer_done(self, record: LayerRecord) -> None:
+        """A layer is fitted."""
 
     def end(self) -> None:
         """The training is over, for whatever reason."""
@@ -32,10 +40,16 @@ class Silence:
     def begin(self, epochs: int, samples_per_epoch: int, samples_done: int) -> None:
         """Show nothing."""
 
+    def begin_layers(self, layers: int, layers_done: int, filters: int, filters_done: int) -> None:
+        """Show nothing."""
+
     def advance(self, samples: int) -> None:
         """Show nothing."""
 
     def epoch_done(self, record: EpochRecord) -> None:
+        """Show nothing."""
+
+    def layer_done(self, record: LayerRecord) -> None:
         """Show nothing."""
 
     def end(self) -> None:
@@ -43,7 +57,7 @@ class Silence:
 
 
 class ConsoleDisplay:
-    """A bar in a terminal or a notebook; in a file or a pipe, the epochs' lines alone."""
+    """A bar in a terminal or a notebook; in a file or a pipe, the lines of epochs or layers alone."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -51,10 +65,10 @@ class ConsoleDisplay:
 
         self._console = Console(highlight=False)
         self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            TextColumn("{task.fields[place]}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[rate]:>9,.0f} samples/s"),
+            TextColumn("{task.fields[rate]:>9,.0f} {task.fields[unit]}/s"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -62,8 +76,10 @@ class ConsoleDisplay:
             transient=True,
             disable=not self._console.is_terminal and not self._console.is_jupyter,
         )
-        self._task = self._bar.add_task("", epoch=0, epochs=0, rate=0.0)
+        self._task = self._bar.add_task("", place="", rate=0.0, unit="samples")
         self._epochs = 0
+        self._layers = 0
+        self._layers_done = 0
         self._samples_per_epoch = 1
         self._samples = 0
         self._since_refresh = 0
@@ -79,7 +95,21 @@ class ConsoleDisplay:
             f"{'epoch':>7}  {'train loss':>10}  {'train':>7}  {'val loss':>9}  {'val':>7}  {'samples/s':>9}",
             style="dim",
         )
-        self._bar.update(self._task, total=epochs * samples_per_epoch, completed=samples_done, epoch=1, epochs=epochs)
+        self._bar.update(
+            self._task, total=epochs * samples_per_epoch, completed=samples_done, place=self._place(), unit="samples"
+        )
+        self._bar.start()
+
+    def begin_layers(self, layers: int, layers_done: int, filters: int, filters_done: int) -> None:
+        """Draw the bar."""
+        self._layers, self._layers_done = layers, layers_done
+        self._samples = filters_done
+        self._refreshed = time.monotonic()
+        self._console.print(
+            f"{'layer':>14}  {'filters':>7}  {'patch':>11}  {'patches':>7}  {'held out':>8}  {'C':>12}  {'seconds':>7}",
+            style="dim",
+        )
+        self._bar.update(self._task, total=filters, completed=filters_done, place=self._place(), unit="filters")
         self._bar.start()
 
     def advance(self, samples: int) -> None:
@@ -91,7 +121,7 @@ class ConsoleDisplay:
             self._bar.update(
                 self._task,
                 completed=self._samples,
-                epoch=min(self._epochs, 1 + self._samples // self._samples_per_epoch),
+                place=self._place(),
                 rate=self._since_refresh / (now - self._refreshed),
             )
             self._since_refresh = 0
@@ -108,6 +138,28 @@ class ConsoleDisplay:
         self._since_refresh = 0
         self._refreshed = time.monotonic()
 
+    def layer_done(self, record: LayerRecord) -> None:
+        """Print the layer's line: on what its filters were fitted, their mean accuracy, and the C's chosen."""
+        self._layers_done += 1
+        own = [entry.accuracy for entry in record.filters] if record.filters else [record.accuracy]
+        known = [accuracy for accuracy in own if accuracy is not None]
+        costs = [entry.cost for entry in record.filters] if record.filters else [record.cost or 0.0]
+        patches = np.mean([entry.patches for entry in record.filters]) if record.filters else record.samples
+        lowest, highest = min(costs), max(costs)
+        self._console.print(
+            f"{record.name:>14}  {len(record.filters) or '':>7}  {'×'.join(map(str, record.patch)):>11}  "
+            f"{patches:>7,.0f}  {f'{np.mean(known):.2%}' if known else '–':>8}  "
+            f"{f'{lowest:g}' if lowest == highest else f'{lowest:g} – {highest:g}':>12}  "
+            f"{sum(record.seconds.values()):>7.1f}"
+        )
+        self._since_refresh = 0
+        self._refreshed = time.monotonic()
+
     def end(self) -> None:
         """Take the bar away."""
         self._bar.stop()
+
+    def _place(self) -> str:
+        if self._layers:
+            return f"layer {min(self._layers, self._layers_done + 1)}/{self._layers}"
+        return f"epoch {min(self._epochs, 1 + self._samples // self._samples_per_epoch)}/{self._epochs}"

@@ -1,4 +1,7 @@
-"""What is remembered of each epoch. Imports no torch, so that reports and tools read it quickly."""
+"""What is remembered of each epoch, or of each layer that was fitted forward.
+
+Imports no torch, so that reports and tools read it quickly.
+"""
 
 from __future__ import annotations
 
@@ -40,3 +43,43 @@ class EpochRecord(Record):
     over_ranks: dict[str, tuple[float, float]] = Field(default_factory=dict)
     samples_per_second: float
     best: bool
+
+
+class FilterRecord(Record):
+    """One filter that a linear support vector machine made.
+
+    Attributes:
+        label: the class that it tells from the rest.
+        patches: that it was fitted on.
+        cost: the C that was chosen.
+        accuracy: balanced accuracy of the cross-validation at this C; None where there were too few images for one.
+    """
+
+    label: int
+    patches: int
+    cost: float
+    accuracy: float | None
+
+
+class LayerRecord(Record):
+    """What fitting one layer forward did.
+
+    Attributes:
+        name: of the layer, in the network.
+        patch: the sides of a patch, maps first; of the classifier at the end, the number of its inputs.
+        filters: one entry a filter; of the classifier none.
+        samples: training images that were looked at.
+        cost: of the classifier, whose machines share one C; else None.
+        accuracy: of the classifier's cross-validation; else None.
+        temperature: by which the classifier's decision values are divided to be logits; else None.
+        seconds: where the time went: maps (the layers before, on the images), svm, checkpoint.
+    """
+
+    name: str
+    patch: tuple[int, ...]
+    filters: tuple[FilterRecord, ...] = ()
+    samples: int
+    cost: float | None = None
+    accuracy: float | None = None
+    temperature: float | None = None
+    seconds: dict[str, float]

@@ -139,7 +139,7 @@ class Training:
             self.network = synchronise_batch_norm(self.network, batches.device)
         self.parallel = DataParallel(self.network, recipe.parallel, ranks, batches.device)
         self.batches = batches
-        self.optimiser = build_optimiser(recipe.optim, self.network)
+        self.optimiser = build_optimiser(recipe.optimiser, self.network)
         self.average = AveragedNetwork(self.network, recipe.budget.ema) if recipe.budget.ema else None
         self.scaler = torch.amp.GradScaler(batches.device.type, enabled=precision.needs_scaler)
         self.precision = precision
@@ -232,7 +232,7 @@ class Training:
             self.optimiser,
             self.precision,
             self.scaler,
-            self.recipe.optim.clip_norm,
+            self.recipe.optimiser.clip_norm,
             self._ranks.size,
             partial(self.parallel.exchange, step),
         )

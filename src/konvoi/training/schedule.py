@@ -20,8 +20,8 @@ def peak_learning_rate(recipe: Recipe) -> float:
     P. Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677, the linear scaling rule. The batch is that of
     the first epoch, over all ranks; so the rate does not depend on how many there are.
     """
-    reference = recipe.optim.lr_reference_batch
-    return recipe.optim.lr if reference is None else recipe.optim.lr * recipe.budget.batch / reference
+    reference = recipe.optimiser.lr_reference_batch
+    return recipe.optimiser.lr if reference is None else recipe.optimiser.lr * recipe.budget.batch / reference
 
 
 def learning_rate(
