@@ -1,7 +1,7 @@
 """The hyperspectral scenes known by name: their files, sizes, classes, and the bands that are usually left out.
 
 Facts only, as the Computational Intelligence Group of the University of the Basque Country published them with the
-scenes ("Hyperspectral Remote Sensing Scenes", https://www.ehu.eus/ccwintco/index.php/Hyperspectral_Remote_Sensing_Scenes).
+scenes ("Hyperspectral Remote Sensing Scenes", `SCENES_PAGE`).
 Pixel counts of the classes are those of the published ground truths; of KSC and Botswana they are not given here, and
 sizes and class values alone are compared. Reading the files is in `data.sources.cube`.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
+SCENES_PAGE = "https://www.ehu.eus/ccwintco/index.php/Hyperspectral_Remote_Sensing_Scenes"
 
 
 @dataclass(frozen=True)

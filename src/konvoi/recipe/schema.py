@@ -104,7 +104,7 @@ class CubeSource(Section):
     )
     cube_variable: str | None = Field(default=None, description="in a .mat file; default: the only one that can be it")
     axes: CubeAxes | None = Field(
-        default=None, description="of a .mat file's array; default: as the ground truth's size says"
+        default=None, description="of a .mat file's array; default: rows-columns-bands"
     )
     ground_truth_variable: str | None = Field(
         default=None, description="in a .mat file; of polygons, the column with the class"

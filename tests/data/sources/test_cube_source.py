@@ -12,6 +12,7 @@ from konvoi.data.dataset import Dataset
 from konvoi.data.images import statistics
 from konvoi.data.known_scenes import KNOWN_SCENES, KnownScene
 from konvoi.data.sources.cube import read_cube_source
+from konvoi.data.sources.cube_file import read_cube, read_cube_for
 from konvoi.data.sources.cube_findings import look_at_cube
 from konvoi.data.sources.ground_truth import read_ground_truth
 from konvoi.data.windows import CubeWindows
@@ -158,6 +159,35 @@ def test_the_published_ground_truths_are_what_is_known_of_them(scene: KnownScene
     assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {
         value: count for value, (_, count) in scene.classes.items()
     }
+
+
+def test_a_trained_networks_bands_are_picked_by_number_from_the_whole_cube_and_the_corrected_one(
+    tmp_path: Path,
+) -> None:
+    scene = KNOWN_SCENES["salinas-a"]
+    values = np.random.default_rng(0).integers(0, 99, (6, 7, scene.bands), dtype=np.int16)
+    numbers = scene.band_numbers(204)
+    assert numbers is not None
+    corrected = values[:, :, [number - 1 for number in numbers]]
+    savemat(tmp_path / "SalinasA.mat", {"salinasA": values})
+    savemat(tmp_path / "SalinasA_corrected.mat", {"salinasA_corrected": corrected})
+    bands = read_cube(tmp_path / "SalinasA.mat").bands.chosen([f"b{number}" for number in numbers])
+    for name in ("SalinasA.mat", "SalinasA_corrected.mat"):
+        np.testing.assert_array_equal(read_cube_for(bands, tmp_path / name).values, corrected.transpose(2, 0, 1))
+    savemat(tmp_path / "other.mat", {"other": values[:, :, :100]})
+    with pytest.raises(DataError, match=r"trained on b1, b2, …, b223 \(204 bands\); .*without b101"):
+        read_cube_for(bands, tmp_path / "other.mat")
+
+
+def test_a_cube_of_another_sensor_is_refused_by_its_wavelengths(tmp_path: Path) -> None:
+    waves = np.linspace(400, 900, BANDS)
+    savemat(tmp_path / "one.mat", {"one": made_cube(), "wavelengths": waves})
+    savemat(tmp_path / "near.mat", {"near": made_cube(), "wavelengths": waves + 4})
+    savemat(tmp_path / "far.mat", {"far": made_cube(), "wavelengths": waves + 6})
+    bands = read_cube(tmp_path / "one.mat").bands
+    assert read_cube_for(bands, tmp_path / "near.mat").size == (HEIGHT, WIDTH)
+    with pytest.raises(DataError, match=r"Wavelengths differ in band b1: the network was trained on 400 nm; .* 406 nm"):
+        read_cube_for(bands, tmp_path / "far.mat")
 
 
 @pytest.mark.parametrize(("name", "corrected"), [("indian-pines", 200), ("salinas", 204), ("salinas-a", 204)])

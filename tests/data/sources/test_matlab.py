@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from konvoi.data.sources.cube_file import read_cube
+from konvoi.data.sources.cube_matlab import axes_by_size, require_axes
 from konvoi.data.sources.ground_truth import read_ground_truth
 from konvoi.data.sources.matlab import array_shapes
 from konvoi.errors import DataError
+from konvoi.recipe.schema import CubeAxes
 
 HEIGHT, WIDTH, BANDS = 7, 5, 11
 
@@ -81,26 +83,31 @@ def test_values_that_are_missing_stay_missing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_cube(tmp_path / "scene.mat").values, np.moveaxis(values, -1, 0))
 
 
-@pytest.mark.parametrize("order", [(2, 0, 1), (0, 2, 1)])
-def test_bands_that_come_first_or_in_the_middle_are_found_by_the_ground_truths_size(
-    tmp_path: Path, order: tuple[int, int, int]
+@pytest.mark.parametrize(
+    ("axes", "order"),
+    [
+        ("bands-rows-columns", (2, 0, 1)),
+        ("rows-bands-columns", (0, 2, 1)),
+        ("columns-rows-bands", (1, 0, 2)),
+        ("bands-columns-rows", (2, 1, 0)),
+    ],
+)
+def test_another_order_of_axes_is_found_by_the_ground_truths_size_and_read_where_the_recipe_says_it(
+    tmp_path: Path, axes: CubeAxes, order: tuple[int, int, int]
 ) -> None:
-    values = made_values()
-    savemat(tmp_path / "scene.mat", {"scene": values.transpose(order)})
-    cube = read_cube(tmp_path / "scene.mat", size=(HEIGHT, WIDTH))
-    np.testing.assert_array_equal(cube.values, np.moveaxis(values, -1, 0))
-    assert "by the ground truth's size" in cube.remarks[0]
+    path, values = tmp_path / "scene.mat", made_values()
+    savemat(path, {"scene": values.transpose(order)})
+    assert axes_by_size(path, None, (HEIGHT, WIDTH)) == axes
+    with pytest.raises(DataError, match=rf"ground truth has 7 × 5 pixels.* source\.axes to {axes}"):
+        require_axes(path, None, "rows-columns-bands", (HEIGHT, WIDTH))
+    require_axes(path, None, axes, (HEIGHT, WIDTH))
+    np.testing.assert_array_equal(read_cube(path, axes=axes).values, np.moveaxis(values, -1, 0))
 
 
-def test_exchanged_rows_and_columns_are_named_and_read_where_the_recipe_says_so(tmp_path: Path) -> None:
-    values = made_values()
-    savemat(tmp_path / "scene.mat", {"scene": values.transpose(1, 0, 2)})
-    with pytest.raises(DataError, match=r"rows and columns exchanged.* set source\.axes to columns-rows-bands"):
-        read_cube(tmp_path / "scene.mat", size=(HEIGHT, WIDTH))
-    cube = read_cube(tmp_path / "scene.mat", axes="columns-rows-bands", size=(HEIGHT, WIDTH))
-    np.testing.assert_array_equal(cube.values, np.moveaxis(values, -1, 0))
+def test_a_cube_that_has_the_ground_truths_size_in_no_order_is_of_another_scene(tmp_path: Path) -> None:
+    savemat(tmp_path / "scene.mat", {"scene": made_values()})
     with pytest.raises(DataError, match="not of one scene"):
-        read_cube(tmp_path / "scene.mat", size=(HEIGHT + 1, WIDTH))
+        require_axes(tmp_path / "scene.mat", None, "rows-columns-bands", (HEIGHT + 1, WIDTH))
 
 
 def test_several_arrays_that_can_be_it_have_to_be_named(tmp_path: Path) -> None:

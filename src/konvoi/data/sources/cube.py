@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from konvoi.data.band_lists import as_ranges, in_short, positions_to_drop
 from konvoi.data.cube import Cube, examine, require_size
 from konvoi.data.dataset import Dataset
-from konvoi.data.known_scenes import KNOWN_SCENES, KnownScene
+from konvoi.data.known_scenes import KNOWN_SCENES, SCENES_PAGE, KnownScene
 from konvoi.data.locations import find_files
 from konvoi.data.scene import Scene, colour_bands
 from konvoi.data.sources.cube_file import read_cube
+from konvoi.data.sources.cube_matlab import require_axes
 from konvoi.data.sources.ground_truth import GroundTruth, is_polygons, rasterised, read_ground_truth
 from konvoi.data.windows import CubeWindows
 from konvoi.errors import DataError
@@ -45,7 +46,9 @@ def read_cube_source(source: CubeSource, data_dir: Path | None = None) -> Datase
         truth = read_ground_truth(truth_path, source.ground_truth_variable)
         if known is not None:
             _require_scene_size(known, truth)
-        cube = read_cube(cube_path, source.cube_variable, source.axes, truth.size)
+        if cube_path.suffix.lower() == ".mat":
+            require_axes(cube_path, source.cube_variable, source.axes or "rows-columns-bands", truth.size)
+        cube = read_cube(cube_path, source.cube_variable, source.axes)
     require_size(cube, truth.size, truth.origin)
     if known is not None:
         _require_scene_bands(known, cube)
@@ -114,14 +117,21 @@ def read_cube_source(source: CubeSource, data_dir: Path | None = None) -> Datase
 def _paths(source: CubeSource, known: KnownScene | None, data_dir: Path | None) -> tuple[Path, Path]:
     cube = None if source.cube is None else _named(source.cube, "source.cube", data_dir)
     truth = None if source.ground_truth is None else _named(source.ground_truth, "source.ground_truth", data_dir)
-    if known is not None:
-        if cube is None:
-            (cube,) = find_files(known.name, [known.cube_files], data_dir)
-        if truth is None:
-            (truth,) = find_files(known.name, [(known.ground_truth_file,)], data_dir)
+    if known is not None and cube is None and truth is None:
+        cube, truth = _found(known, [known.cube_files, (known.ground_truth_file,)], data_dir)
+    elif known is not None:
+        (cube,) = _found(known, [known.cube_files], data_dir) if cube is None else (cube,)
+        (truth,) = _found(known, [(known.ground_truth_file,)], data_dir) if truth is None else (truth,)
     assert cube is not None
     assert truth is not None
     return cube, truth
+
+
+def _found(known: KnownScene, files: list[tuple[str, ...]], data_dir: Path | None) -> tuple[Path, ...]:
+    try:
+        return find_files(known.name, files, data_dir)
+    except DataError as error:
+        raise DataError(f"{error}\n{known.title} is published at {SCENES_PAGE}.") from None
 
 
 def _named(name: str, key: str, data_dir: Path | None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from konvoi.data.cube import Cube, Examination, examine, require_size
 from konvoi.data.known_scenes import KnownScene, scene_of_file
 from konvoi.data.locations import find_in
 from konvoi.data.sources.cube_file import read_cube
+from konvoi.data.sources.cube_matlab import axes_by_size
 from konvoi.data.sources.ground_truth import GroundTruth, is_polygons, rasterised, read_ground_truth
 
 
@@ -47,7 +48,10 @@ def look_at_cube(path: Path, ground_truth: Path | None = None) -> CubeFindings:
     if ground_truth is None and known is not None:
         ground_truth = find_in(path.parent, [known.ground_truth_file])
     truth = None if ground_truth is None or is_polygons(ground_truth) else read_ground_truth(ground_truth)
-    cube = read_cube(path, size=None if truth is None else truth.size)
+    axes = None if truth is None or path.suffix.lower() != ".mat" else axes_by_size(path, None, truth.size)
+    cube = read_cube(path, axes=axes)
+    if axes not in (None, "rows-columns-bands"):
+        cube = replace(cube, remarks=(*cube.remarks, f"the axes are in another order than usual: source.axes={axes}"))
     if ground_truth is not None and is_polygons(ground_truth):
         truth = rasterised(ground_truth, None, cube)
     if known is not None and (known.size != cube.size or known.band_numbers(len(cube.bands)) is None):

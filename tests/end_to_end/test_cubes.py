@@ -1,0 +1,88 @@
+"""From a synthetic scene to a report, by the commands alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from konvoi.data.synthetic.cube import generate_cube
+from konvoi.run import load_run
+
+RECIPE = """
+name: fields
+source: {kind: cube, cube: scene.hdr, ground_truth: ground_truth.hdr, window: 5, drop_bands: [1, 2-3]}
+split: {test: 0.4, pixels: {method: blocks, size: 20}}
+input: {augment: {symmetries: true}}
+network:
+  kind: cnn
+  blocks: [{maps: 16, kernel: 1, norm: batch}, {maps: 16, padding: valid}]
+  global_pool: average
+optim: {kind: adamw, lr: 0.01}
+schedule: {kind: one-cycle}
+budget: {epochs: 2, batch: 64}
+compute: {precision: float32}
+"""
+
+
+def konvoi(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "konvoi", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=180, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a scene, a recipe and a finished run."""
+    folder = tmp_path_factory.mktemp("cubes")
+    (folder / "fields.yaml").write_text(RECIPE)
+    for arguments in (
+        ("data", "generate-cube", "scene", "--height", 140, "--width", 150, "--bands", 24, "--seed", 1),
+        ("train", "fields.yaml", "--data-dir", "scene", "--run-dir", "run"),
+    ):
+        done = konvoi(*arguments, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_scene_is_trained_on_and_judged_like_any_other_images(folder: Path) -> None:
+    run = load_run(folder / "run")
+    assert run.evaluation is not None
+    assert run.evaluation.test is not None
+    # Eight crops, in fields of their own.
+    assert run.evaluation.test.accuracy > 0.5
+    assert run.facts.data.image_shape == (len(run.bands), 5, 5)
+    assert run.bands.names[0] == "b4"
+    assert len(run.bands.mean) == len(run.bands)
+    assert "synthetic" in run.facts.data.caution
+    assert any("marks as bad" in sentence for sentence in run.facts.data.left_out)
+    assert "synthetic" in (folder / "run" / "report.html").read_text()
+
+
+def test_evaluating_refuses_another_scene(folder: Path) -> None:
+    generate_cube(folder / "other", 140, 150, 24, seed=2)
+    done = konvoi("evaluate", "run", "--again", "--data-dir", "other", cwd=folder)
+    assert done.returncode == 2
+    assert "The data are not those that run was trained on" in done.stderr
+
+
+def test_a_look_at_the_file_says_what_is_in_it(folder: Path) -> None:
+    done = konvoi("data", "info", "scene/scene.hdr", "--ground-truth", "scene/ground_truth.hdr", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "140 × 150 pixels, 24 bands of uint16" in done.stdout
+    assert "caution: scene.img is synthetic" in done.stdout
+    assert "420 to 2400 nm" in done.stdout
+    truth = np.fromfile(folder / "scene" / "ground_truth.img", dtype=np.uint8)
+    assert f"{np.count_nonzero(truth == 4):,}" in done.stdout
+
+
+def test_two_ranks_train_on_the_windows_of_one_scene(folder: Path) -> None:
+    done = konvoi("train", "fields.yaml", "--data-dir", "scene", "--run-dir", "two", "--ranks", 2, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    alone, together = load_run(folder / "run"), load_run(folder / "two")
+    assert alone.facts.data.split_fingerprint == together.facts.data.split_fingerprint
+    assert together.evaluation is not None
+    assert together.evaluation.test is not None
+    assert together.evaluation.test.accuracy > 0.5
