@@ -76,13 +76,3 @@ def test_a_look_at_the_file_says_what_is_in_it(folder: Path) -> None:
     assert "420 to 2400 nm" in done.stdout
     truth = np.fromfile(folder / "scene" / "ground_truth.img", dtype=np.uint8)
     assert f"{np.count_nonzero(truth == 4):,}" in done.stdout
-
-
-def test_two_ranks_train_on_the_windows_of_one_scene(folder: Path) -> None:
-    done = konvoi("train", "fields.yaml", "--data-dir", "scene", "--run-dir", "two", "--ranks", 2, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    alone, together = load_run(folder / "run"), load_run(folder / "two")
-    assert alone.facts.data.split_fingerprint == together.facts.data.split_fingerprint
-    assert together.evaluation is not None
-    assert together.evaluation.test is not None
-    assert together.evaluation.test.accuracy > 0.5

@@ -13,11 +13,15 @@ from torch import nn
 from konvoi.data.bands import Bands
 from konvoi.data.batches import Preparation
 from konvoi.data.images import Images, read_batches, reader
+from konvoi.data.windows import CubeWindows
 from konvoi.parallel.ranks import ALONE, Ranks
 
 _MOST_IMAGES = 250
 _MOST_PIXELS = 1 << 20
 """In one batch: activations of a large image's first layers would else need more memory than training does."""
+
+_MOST_VALUES_OF_WINDOWS = 1 << 20
+"""In one batch of a cube's windows, all bands counted: networks along the spectrum keep many values for each."""
 
 
 @torch.no_grad()
@@ -45,7 +49,7 @@ def predict_logits(
         `(N, K)`, float32.
     """
     chosen = np.arange(len(images)) if indices is None else indices
-    batch_size = batch_size or max(1, min(_MOST_IMAGES, _MOST_PIXELS // (images.shape[2] * images.shape[3])))
+    batch_size = batch_size or _images_at_once(images)
     device = next(network.parameters()).device
     preparation = Preparation(bands, device)
     was_training = [module.training for module in network.modules()]
@@ -73,6 +77,14 @@ def predict_logits(
     assert result is not None, "there are no images"
     ranks.merge_rows(result)
     return result
+
+
+def _images_at_once(images: Images) -> int:
+    bands, height, width = (int(length) for length in images.shape[1:])
+    most = min(_MOST_IMAGES, _MOST_PIXELS // (height * width))
+    if isinstance(images, CubeWindows):
+        most = min(most, _MOST_VALUES_OF_WINDOWS // (bands * height * width))
+    return max(1, most)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
