@@ -65,7 +65,7 @@ def bench_device(
     elif recipe == _DEFAULT and data_dir is None and not overrides:
         shape, classes = _DEFAULT_SHAPE, classes or _DEFAULT_CLASSES
     else:
-        shape, classes = image_shape_and_classes(loaded.source, data_dir, classes)
+        shape, classes = image_shape_and_classes(loaded.source, data_dir, classes, loaded.input.crop)
     make_output_folder(folder)
     result = measure_machine(
         loaded,

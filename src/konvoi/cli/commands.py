@@ -246,7 +246,7 @@ def summary(
         loaded = run.recipe
     else:
         loaded = load_recipe(recipe, overrides or ())
-        shape, class_count = image_shape_and_classes(loaded.source, data_dir, classes)
+        shape, class_count = image_shape_and_classes(loaded.source, data_dir, classes, loaded.input.crop)
     print_summary(loaded.name, shape, summarise(build_network(loaded, shape, class_count), shape, dense_units))
 
 

@@ -10,6 +10,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from konvoi.data.cropped import CroppedImages
 from konvoi.data.dataset import Dataset
 from konvoi.data.split import Indices, Split
 from konvoi.data.windows import CubeWindows
@@ -37,9 +38,9 @@ def duplicate_counts(dataset: Dataset, split: Split) -> dict[str, int]:
     """
     if isinstance(dataset.images, CubeWindows):
         return {}
-    if not isinstance(dataset.images, np.ndarray):
+    images = dataset.images.whole if isinstance(dataset.images, CroppedImages) else dataset.images
+    if not isinstance(images, np.ndarray):
         return {"validation": 0, "test": 0}
-    images = dataset.images
     parts = _parts(split)
     train = {_digest(images, position) for position in parts["train"]}
     return {

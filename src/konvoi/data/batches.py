@@ -19,6 +19,8 @@ from torch import Tensor
 
 from konvoi.data.augment import Augmentation
 from konvoi.data.bands import Bands
+from konvoi.data.cropped import CroppedImages
+from konvoi.data.crops import Crops, RandomCrops
 from konvoi.data.dataset import Dataset
 from konvoi.data.images import read_batches, reader
 from konvoi.data.repetition import Repetition
@@ -26,6 +28,10 @@ from konvoi.data.split import Indices
 from konvoi.data.steps import Steps
 from konvoi.randomness import numpy_stream
 from konvoi.recipe.schema import AugmentSection
+
+_LARGE = 1 << 22
+_PIECE = 1 << 19
+"""Values of a batch that is too large for a processor's cache, and of a piece that is not."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,12 @@ class Batches:
         self._reader = reader(dataset.images, self.device, resample)
         self._labels = torch.from_numpy(dataset.labels).to(self.device)
         self._preparation = Preparation(bands, self.device, channels_last)
-        self._augmentation = Augmentation(augment or AugmentSection(), seed)
+        augment = augment or AugmentSection()
+        self._crops: RandomCrops | None = None
+        if isinstance(dataset.images, CroppedImages):
+            self._crops = RandomCrops(dataset.images.settings, augment.flip, seed)
+            augment = augment.model_copy(update={"flip": False})
+        self._augmentation = Augmentation(augment, seed)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Batch, ...]]:
         """This rank's micro-batches of each step of an epoch, from `first_step` on; both are counted from 0."""
@@ -105,7 +116,8 @@ class Batches:
         bounds = [own for number in numbers for own in self.steps.own(epoch, number)]
         chosen = [order[start:end] for start, end in bounds]
         turns = None if symmetries is None else [symmetries[start:end] for start, end in bounds]
-        stored = zip(bounds, chosen, read_batches(self._images, self._reader, chosen, turns), strict=True)
+        crops = self._crops_of(epoch, bounds, chosen)
+        stored = zip(bounds, chosen, read_batches(self._images, self._reader, chosen, turns, crops), strict=True)
         for number in numbers:
             first, last = self.steps.bounds(epoch, number)
             micro_batches = []
@@ -116,6 +128,16 @@ class Batches:
                 share = (end - start) / (last - first)
                 micro_batches.append(Batch(self._preparation.normalise(images), labels, share))
             yield tuple(micro_batches)
+
+    def _crops_of(self, epoch: int, bounds: Sequence[tuple[int, int]], chosen: Sequence[Indices]) -> list[Crops] | None:
+        if self._crops is None:
+            return None
+        assert isinstance(self._images, CroppedImages)
+        stored, aspects = self._images.stored_size, self._images.aspects
+        return [
+            self._crops.of(epoch, start, stored, aspects[positions])
+            for (start, _), positions in zip(bounds, chosen, strict=True)
+        ]
 
     def positions(self, epoch: int) -> Indices:
         """The samples of an epoch in their order, as positions in the data set."""
@@ -135,4 +157,15 @@ class Preparation:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Stored values as floats `(N, C, H, W)`, changed in place, to the network's input."""
+        if images.device.type == "cpu" and images.numel() > _LARGE and self._memory_format is torch.channels_last:
+            return self._by_pieces(images)
         return images.mul_(self._gain).add_(self._offset).contiguous(memory_format=self._memory_format)
+
+    def _by_pieces(self, images: Tensor) -> Tensor:
+        """The same, a few images at a time: they stay in the processor's cache from the first step to the last."""
+        result = torch.empty_like(images, memory_format=self._memory_format)
+        step = max(1, _PIECE // images[0].numel())
+        for start in range(0, len(images), step):
+            piece = images[start : start + step].mul_(self._gain).add_(self._offset)
+            result[start : start + step].copy_(piece)
+        return result

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from konvoi.data.bands import Bands
+from konvoi.data.cropped import CroppedImages
 from konvoi.data.images import Images
 from konvoi.data.scene import Scene
 from konvoi.errors import DataError
@@ -45,7 +46,8 @@ class Dataset:
         tiles: the tile or scene that each sample was cut from, or None.
         aspects: `(N,)` float32, width / height of what a pixel shows, where pictures were squeezed into one shape; or
             None.
-        known_fingerprint: where reading all pixels again would take too long, what stands for them; else "".
+        known_fingerprint: where reading all pixels again would take too long, what stands for them; of cropped images,
+            the fingerprint of the whole ones; else "".
         caution: what a reader of results must know of these data, for example that they are synthetic; else "".
         scene: of samples that are pixels of one scene, its ground truth and place; else None.
     """
@@ -116,6 +118,8 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels, labels and class names: equal if and only if the data are."""
+        if isinstance(self.images, CroppedImages):
+            return self.known_fingerprint
         digest = hashlib.sha256()
         digest.update(repr((self.images.shape, self.class_names, self.bands.names)).encode())
         if isinstance(self.images, np.ndarray):

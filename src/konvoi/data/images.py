@@ -8,8 +8,9 @@ sent, and brought to one grid on the device.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,13 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from konvoi.data.cropped import CroppedImages
+from konvoi.data.crops import Crops
 from konvoi.data.patch_arrays import PatchArrays
+from konvoi.data.resample import crop_each
 from konvoi.data.statistics import pixel_statistics, statistics_of
 from konvoi.data.symmetries import Symmetries, turn_each
 from konvoi.data.windows import CubeWindows
 
-Images = NDArray[np.uint8] | PatchArrays | CubeWindows
-"""`(N, C, H, W)`: an array, patches in a store, or windows of a cube."""
+Images = NDArray[np.uint8] | PatchArrays | CubeWindows | CroppedImages
+"""`(N, C, H, W)`: an array, patches in a store, windows of a cube, or crops of an array or of patches."""
 
 
 class Reader(Protocol):
@@ -81,6 +85,29 @@ class _WindowReader:
         return self._windows.gather(positions, self._device, symmetries)
 
 
+class _CropReader:
+    """Bytes are cropped where they are read, on the processor; all else as a whole, on the device."""
+
+    def __init__(self, images: CroppedImages, device: torch.device, resample: str) -> None:
+        self._images = images
+        self._device = device
+        self._early = device.type == "cpu" and images.holds_bytes
+        self._whole = reader(images.whole, device, resample)
+
+    def fetch(
+        self, positions: NDArray[np.int64], symmetries: Symmetries | None = None, crops: Crops | None = None
+    ) -> tuple[Any, Crops, Symmetries | None]:
+        crops = self._images.centres(positions) if crops is None else crops
+        if self._early:
+            return self._images.gather_bytes(positions, crops), crops, symmetries
+        return self._whole.fetch(positions), crops, symmetries
+
+    def assemble(self, fetched: tuple[Any, Crops, Symmetries | None]) -> Tensor:
+        content, crops, symmetries = fetched
+        images = content.float() if self._early else crop_each(self._whole.assemble(content), crops)
+        return images if symmetries is None else turn_each(images, symmetries)
+
+
 def reader(images: Images, device: torch.device, resample: str = "bilinear") -> Reader:
     """A reader of these images for a device.
 
@@ -93,6 +120,8 @@ def reader(images: Images, device: torch.device, resample: str = "bilinear") -> 
         return _PatchReader(images, device, resample)
     if isinstance(images, CubeWindows):
         return _WindowReader(images, device)
+    if isinstance(images, CroppedImages):
+        return _CropReader(images, device, resample)
     return _ArrayReader(images, device)
 
 
@@ -101,32 +130,38 @@ def read_batches(
     source: Reader,
     batches: Sequence[NDArray[np.int64]],
     symmetries: Sequence[Symmetries] | None = None,
+    crops: Sequence[Crops] | None = None,
 ) -> Iterator[Tensor]:
     """Stored values of each batch of positions, in turn; of patches the next batch is fetched in the background.
 
     Args:
-        images: an array, patches, or windows.
+        images: as `reader` takes them.
         source: their reader.
         batches: positions, `(n,)` each.
         symmetries: in which each image is wanted, `(n,)` for each batch; as it is by default.
+        crops: which parts of cropped images, for each batch; the middle by default.
     """
     in_which: Sequence[Symmetries | None] = symmetries or [None] * len(batches)
-    wanted = list(zip(batches, in_which, strict=True))
-    if not isinstance(images, PatchArrays):
-        for batch in wanted:
-            yield source.assemble(source.fetch(*batch))
+    asked = zip(batches, in_which, strict=True) if crops is None else zip(batches, in_which, crops, strict=True)
+    fetch: Callable[..., Any] = source.fetch
+    wanted = [partial(fetch, *arguments) for arguments in asked]
+    if not isinstance(images.whole if isinstance(images, CroppedImages) else images, PatchArrays):
+        for one in wanted:
+            yield source.assemble(one())
         return
     with ThreadPoolExecutor(1, thread_name_prefix="konvoi-fetch") as thread:
         # One batch is read while the one before it is worked on; where none is left, none is read.
-        ahead = deque(thread.submit(source.fetch, *batch) for batch in wanted[:1])
+        ahead = deque(thread.submit(one) for one in wanted[:1])
         for number in range(len(wanted)):
             fetched = ahead.popleft().result()
-            ahead.extend(thread.submit(source.fetch, *batch) for batch in wanted[number + 1 : number + 2])
+            ahead.extend(thread.submit(one) for one in wanted[number + 1 : number + 2])
             yield source.assemble(fetched)
 
 
 def statistics(images: Images, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and deviation of stored values per band, `(C,)` each, over these samples; of windows, their centres."""
+    if isinstance(images, CroppedImages):
+        return statistics(images.whole, indices)
     if isinstance(images, PatchArrays | CubeWindows):
         return statistics_of(images.moments(indices))
     return pixel_statistics(images[indices])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,6 +84,18 @@ class PatchArrays:
         images: NDArray[np.float32] = on_one_grid.numpy()
         return images
 
+    @property
+    def holds_bytes(self) -> bool:
+        """Whether every image lies in one array of bytes, just as it is given out."""
+        grid = self._grids[0]
+        in_order = len(self._grids) == 1 and grid.channels == tuple(range(self.shape[1]))
+        return in_order and grid.shards[0].dtype == np.uint8 and self._no_data is None
+
+    def views(self, positions: NDArray[np.int64]) -> list[NDArray[Any]]:
+        """Images that are bytes (`holds_bytes`), `(C, H, W)` each, where they lie in the memory map."""
+        shards = self._grids[0].shards
+        return [shards[shard][row] for shard, row in self._places(positions)]
+
     def filled_with(self, fill: Sequence[float]) -> PatchArrays:
         """The same patches, with other values where nothing was measured."""
         return PatchArrays(self._grids, self._rows, self._moments, fill, self._no_data)
@@ -101,9 +114,7 @@ class PatchArrays:
             symmetries: `(n,)`, in which each patch is copied; as it is by default.
             pin: into page-locked memory, from which a GPU fetches on its own.
         """
-        rows = self._rows[positions]
-        shard_numbers = np.searchsorted(self._starts, rows, side="right") - 1
-        places = list(zip(shard_numbers.tolist(), (rows - self._starts[shard_numbers]).tolist(), strict=True))
+        places = self._places(positions)
         batches = []
         for grid in self._grids:
             first = grid.shards[0]
@@ -140,6 +151,12 @@ class PatchArrays:
                     target = images[start : start + step, grid.channels[first] : grid.channels[last] + 1]
                     _bring_to(values[:, first : last + 1], target, resample)
         return images
+
+    def _places(self, positions: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """The shard of each patch, and the row in it."""
+        rows = self._rows[positions]
+        shards = np.searchsorted(self._starts, rows, side="right") - 1
+        return list(zip(shards.tolist(), (rows - self._starts[shards]).tolist(), strict=True))
 
     def _without_gaps(self, stored: Tensor, channels: tuple[int, ...]) -> Tensor:
         values = stored.float()

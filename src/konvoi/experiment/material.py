@@ -14,6 +14,7 @@ from torch import nn
 from konvoi.data.audit import class_counts, duplicate_counts
 from konvoi.data.bands import Bands
 from konvoi.data.batches import Batches
+from konvoi.data.cropped import CroppedImages
 from konvoi.data.dataset import Dataset
 from konvoi.data.images import statistics
 from konvoi.data.patch_arrays import PatchArrays
@@ -30,6 +31,7 @@ from konvoi.models.build import build_network
 from konvoi.parallel.ranks import ALONE, Ranks
 from konvoi.randomness import numpy_stream, seed_torch
 from konvoi.recipe import Recipe
+from konvoi.recipe.schema import CropSection
 from konvoi.run import DataFacts, Places, Run
 from konvoi.training.forward import LabelledImages
 from konvoi.training.loop import Validate
@@ -67,6 +69,8 @@ def prepare(recipe: Recipe, data_dir: str | Path | None, contract: Bands | None 
     bands = _fitted_bands(recipe, dataset, split, contract)
     if isinstance(dataset.images, PatchArrays | CubeWindows):
         dataset = replace(dataset, images=dataset.images.filled_with(bands.fill))
+    if recipe.input.crop is not None:
+        dataset = _cropped(dataset, recipe.input.crop)
     seed_torch(recipe.seed, "initialise")
     network = build_network(recipe, dataset.image_shape, len(dataset.class_names))
     return Material(dataset, split, bands, network)
@@ -226,6 +230,14 @@ def _fitted_bands(recipe: Recipe, dataset: Dataset, split: Split, contract: Band
             f"{', '.join(dataset.bands.names)}. Use the same bands (source.bands), or normalise: standard."
         )
     return replace(dataset.bands, normalise="standard", mean=contract.mean, deviation=contract.deviation)
+
+
+def _cropped(dataset: Dataset, settings: CropSection) -> Dataset:
+    if isinstance(dataset.images, CubeWindows | CroppedImages):
+        raise RecipeError(f"input.crop is for pictures; the samples of {dataset.name} are windows of a cube.")
+    images = CroppedImages(dataset.images, settings, dataset.aspects)
+    # The data are the same, whatever the network sees of them.
+    return replace(dataset, images=images, known_fingerprint=dataset.fingerprint)
 
 
 def _require_fitting_loss(recipe: Recipe, dataset: Dataset) -> None:

@@ -55,6 +55,8 @@ def predict_images(run: Run, inputs: Sequence[Path], invert: bool = False) -> Fi
     facts = run.facts
     bands = run.bands
     size = (facts.data.image_shape[1], facts.data.image_shape[2])
+    crop = run.recipe.input.crop
+    centre = None if crop is None else crop.centre
     if facts.data.several_labels or bands.names not in (GREY.names, RGB.names):
         raise DataError(f"{run.folder} was trained on bands {', '.join(bands.names)}, which image files do not have.")
     network = run.network()
@@ -69,7 +71,7 @@ def predict_images(run: Run, inputs: Sequence[Path], invert: bool = False) -> Fi
         images = []
         for path in candidates[start : start + _FILES_AT_ONCE]:
             try:
-                images.append(read_image(path, "grey" if bands.names == GREY.names else "rgb", size))
+                images.append(read_image(path, "grey" if bands.names == GREY.names else "rgb", size, centre))
             except DataError as error:
                 skipped.append(printable(str(error)))
             else:

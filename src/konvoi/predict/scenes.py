@@ -88,6 +88,11 @@ def predict_scene(
         RunError: the training has not come to its end.
     """
     facts = run.facts.data
+    if run.recipe.input.crop is not None:
+        raise DataError(
+            f"{run.folder} was trained on resized crops (input.crop), and the pixels of a scene have a size on the "
+            "ground that must not change. Train without input.crop."
+        )
     thresholds: tuple[float, ...] = ()
     cautions: tuple[str, ...] = ()
     if facts.several_labels:

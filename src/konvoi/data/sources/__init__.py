@@ -16,6 +16,7 @@ from konvoi.data.sources.image_folder import read_image_folder
 from konvoi.data.sources.rico_hdl import read_lmdb
 from konvoi.data.store import read_store
 from konvoi.recipe.schema import (
+    CropSection,
     CubeSource,
     DigitsSource,
     IdxSource,
@@ -52,15 +53,28 @@ def read_source(source: SourceSection, data_dir: Path | None = None) -> Dataset:
 
 
 def image_shape_and_classes(
-    source: SourceSection, data_dir: Path | None = None, classes: int | None = None
+    source: SourceSection,
+    data_dir: Path | None = None,
+    classes: int | None = None,
+    crop: CropSection | None = None,
 ) -> tuple[tuple[int, int, int], int]:
-    """The shape `(C, H, W)` of a source's images and its number of classes, without reading files where possible.
+    """The shape `(C, H, W)` of what a network sees, and its number of classes, without reading files where possible.
 
     Args:
         source: the section.
         data_dir: as for `read_source`.
-        classes: the number of classes, for an image folder that is not at hand.
+        classes: the number of classes, for an image folder or a store that is not at hand.
+        crop: the recipe's `input.crop`.
     """
+    if crop is not None and isinstance(source, StoreSource) and isinstance(source.bands, tuple) and classes is not None:
+        return (len(source.bands), crop.size, crop.size), classes
+    shape, found = _stored_shape_and_classes(source, data_dir, classes)
+    return shape if crop is None else (shape[0], crop.size, crop.size), found
+
+
+def _stored_shape_and_classes(
+    source: SourceSection, data_dir: Path | None, classes: int | None
+) -> tuple[tuple[int, int, int], int]:
     match source:
         case IdxSource(dataset=name) if name in KNOWN and data_dir is None:
             return KNOWN[name].image_shape, len(KNOWN[name].class_names)

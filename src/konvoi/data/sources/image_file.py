@@ -32,7 +32,9 @@ BILINEAR = 2
 SIXTEEN_BIT_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 
 
-def read_image(path: Path, channels: Literal["grey", "rgb"], size: tuple[int, int]) -> NDArray[np.uint8]:
+def read_image(
+    path: Path, channels: Literal["grey", "rgb"], size: tuple[int, int], centre: float | None = None
+) -> NDArray[np.uint8]:
     """An image of PNG, JPEG, PPM/PGM, TIFF or BMP format as an array.
 
     The camera's orientation (EXIF) is applied. Alpha is dropped. Colour becomes grey by the luma of ITU-R 601
@@ -44,6 +46,8 @@ def read_image(path: Path, channels: Literal["grey", "rgb"], size: tuple[int, in
         path: the file.
         channels: grey gives C = 1, rgb gives C = 3.
         size: height and width of the result, in pixels.
+        centre: show the square in the middle alone, whose side is this share of the image's short side; see
+            `data.crops.centre_crops`.
 
     Returns:
         `(C, H, W)`, uint8.
@@ -54,7 +58,11 @@ def read_image(path: Path, channels: Literal["grey", "rgb"], size: tuple[int, in
     """
     picture = decode(path, str(path)).convert("L" if channels == "grey" else "RGB")
     height, width = size
-    if picture.size != (width, height):
+    if centre is not None:
+        side = centre * min(picture.size)
+        left, top = (picture.width - side) / 2, (picture.height - side) / 2
+        picture = picture.resize((width, height), BILINEAR, box=(left, top, left + side, top + side))
+    elif picture.size != (width, height):
         picture = picture.resize((width, height), BILINEAR)
     pixels = np.asarray(picture, dtype=np.uint8)
     if channels == "grey":
