@@ -32,6 +32,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from konvoi.data.pixels.leakage import Leakage
 from konvoi.errors import RunError
+from konvoi.evaluation.categories import CategoryScores
 from konvoi.evaluation.scores import Scores
 from konvoi.evaluation.several_labels import SeveralLabelScores
 from konvoi.files import write_aside, write_json, write_text
@@ -126,6 +127,9 @@ class Evaluation(Record):
         train: of which 1 − accuracy is E_in.
         test: of which 1 − accuracy is E_out; None as long as the test split is sealed. Where a sample has several
             labels, all three are decided with thresholds that were tuned on validation.
+        categories: scores of the test split (of validation, as long as the test is sealed) by category, where a tree
+            of the classes was at hand.
+        hierarchy: where that tree comes from, or why there is none; "" where the classes are none of a tree.
         test_reads: how often the test split has been read, this evaluation included.
         seconds: what the evaluation took.
     """
@@ -135,6 +139,8 @@ class Evaluation(Record):
     train: Scores | SeveralLabelScores
     validation: Scores | SeveralLabelScores
     test: Scores | SeveralLabelScores | None
+    categories: tuple[CategoryScores, ...] = ()
+    hierarchy: str = ""
     test_reads: int
     evaluated: datetime
     seconds: float

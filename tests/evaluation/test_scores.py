@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
-from konvoi.evaluation.scores import score, wilson_interval
+from konvoi.evaluation.scores import confusion_matrix, positions_of_labels, score, wilson_interval
 
 
 def predictions(samples: int, classes: int, seed: int, sharpness: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
@@ -55,6 +55,41 @@ def test_against_torchmetrics(classes: int) -> None:
         np.testing.assert_allclose(found, reference(metric, average="none").numpy(), atol=1e-6)
     expected = torch.nn.functional.nll_loss(inputs[0].double().log(), inputs[1]).item()
     assert scores.cross_entropy == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("classes", [21, 300])
+def test_the_five_most_probable_against_torchmetrics(classes: int) -> None:
+    probabilities, labels = predictions(2000, classes, seed=classes, sharpness=1.0)
+    scores = score(probabilities, labels, [str(index) for index in range(classes)])
+    inputs = torch.from_numpy(probabilities), torch.from_numpy(labels)
+    expected = torchmetrics.MulticlassAccuracy(classes, top_k=5, average="micro")(*inputs).item()
+    assert scores.top5 == pytest.approx(expected, abs=1e-6)
+    assert scores.accuracy < scores.top5 < 1
+    assert scores.top5_interval == wilson_interval(round(scores.top5 * 2000), 2000)
+
+
+def test_of_equal_probabilities_the_first_classes_come_first() -> None:
+    uniform = np.full((30, 30), 1 / 30, np.float32)
+    assert score(uniform, np.arange(30), [str(index) for index in range(30)]).top5 == 5 / 30
+    np.testing.assert_array_equal(positions_of_labels(uniform, np.arange(30)), np.arange(30))
+    few = score(uniform[:20, :20] * 1.5, np.arange(20), [str(index) for index in range(20)])
+    assert few.top5 is None
+
+
+def test_confusions_of_many_classes_are_counted_without_a_matrix() -> None:
+    probabilities, labels = predictions(3000, 101, seed=1)
+    names = [str(index) for index in range(101)]
+    scores = score(probabilities, labels, names)
+    assert scores.confusion == ()
+    expected = confusion_matrix(labels, probabilities.argmax(axis=1), 101)
+    np.fill_diagonal(expected, 0)
+    found = np.zeros_like(expected)
+    for true, predicted, count in scores.mistakes():
+        found[true, predicted] = count
+    np.testing.assert_array_equal(found, expected)
+    few = score(probabilities[:, :9], labels % 9, names[:9])
+    assert few.confused == ()
+    assert sum(count for *_, count in few.mistakes()) == 3000 - few.correct
 
 
 @settings(deadline=None, max_examples=80)

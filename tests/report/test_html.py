@@ -27,6 +27,7 @@ VARIANTS = {
         "image_shape": (3, 32, 32),
         "test_errors": 150,
     },
+    "120 classes": {"names": tuple(f"n{index:08d} thing" for index in range(120)), "test_errors": 900},
     "a dense network": {"kind": "mlp", "image_shape": (3, 32, 32)},
     "no mistakes": {"test_errors": 0},
     "scary names": {"names": (SCARY, "]]>", "{{ 7 * 7 }}", "\x07 $x$", "漢字"), "origin": SCARY, "skipped": (SCARY,)},

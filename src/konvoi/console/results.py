@@ -23,7 +23,9 @@ def print_result(run: Run, per_class: bool = False) -> None:
     several = isinstance(evaluation.validation, SeveralLabelScores)
     data = run.facts.data
     scene = data.leakage is not None
-    for column in _SEVERAL_LABEL_COLUMNS if several else _SCENE_COLUMNS if scene else _COLUMNS:
+    top5 = isinstance(evaluation.validation, Scores) and evaluation.validation.top5 is not None
+    columns = _SEVERAL_LABEL_COLUMNS if several else _SCENE_COLUMNS if scene else _COLUMNS
+    for column in (*columns[:3], *(("top-5",) if top5 else ()), *columns[3:]):
         table.add_column(column, justify="right")
     for part, scores in parts.items():
         if scores is not None:
@@ -34,6 +36,7 @@ def print_result(run: Run, per_class: bool = False) -> None:
     console.print(table)
     if per_class:
         _print_classes(run)
+        _print_categories(run)
     facts = run.facts
     reads = evaluation.test_reads
     console.print(f"\nweights: {evaluation.weights}; {facts.parameters:,} parameters; {facts.precision}")
@@ -48,6 +51,8 @@ def print_result(run: Run, per_class: bool = False) -> None:
         console.print("OA: overall accuracy; AA: average accuracy, the mean over classes; κ: Cohen's kappa")
     if facts.data.caution:
         console.print(f"caution: {facts.data.caution}")
+    if evaluation.hierarchy:
+        console.print(evaluation.hierarchy)
     if facts.data.skipped:
         console.print(f"skipped files: {len(facts.data.skipped):,}, named in the report")
     console.print(f"report: {run.report_path}")
@@ -59,6 +64,7 @@ def _row(scores: Scores, scene: bool) -> tuple[str, ...]:
         f"{scores.samples:,}",
         f"{scores.accuracy:.2%}",
         f"{scores.interval[0]:.2%} – {scores.interval[1]:.2%}",
+        *(() if scores.top5 is None else (f"{scores.top5:.2%}",)),
         *((f"{scores.average_accuracy:.2%}", kappa) if scene else ()),
         f"{scores.macro_f1:.4f}",
         f"{scores.cross_entropy:.4f}",
@@ -93,6 +99,30 @@ def _print_classes(run: Run) -> None:
         figures = (*own, entry.precision, entry.recall, entry.f1)
         table.add_row(
             entry.name, f"{entry.samples:,}", *("–" if value is None else f"{value:.4f}" for value in figures)
+        )
+    console = terminal()
+    console.print()
+    console.print(table)
+
+
+def _print_categories(run: Run) -> None:
+    assert run.evaluation is not None
+    if not run.evaluation.categories:
+        return
+    table = plain_table()
+    table.add_column("category")
+    for column in ("classes", "samples", "accuracy", "95 % interval", "top-5", "taken for one", "rightly"):
+        table.add_column(column, justify="right")
+    for entry in run.evaluation.categories:
+        table.add_row(
+            entry.name,
+            f"{entry.classes:,}",
+            f"{entry.samples:,}",
+            f"{entry.accuracy:.2%}",
+            f"{entry.interval[0]:.2%} – {entry.interval[1]:.2%}",
+            "–" if entry.top5 is None else f"{entry.top5:.2%}",
+            f"{entry.recall:.2%}",
+            "–" if entry.precision is None else f"{entry.precision:.2%}",
         )
     console = terminal()
     console.print()

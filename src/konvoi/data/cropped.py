@@ -71,7 +71,7 @@ class CroppedImages:
             images = self.whole.views(positions)
         else:
             images = [self.whole[position] for position in positions.tolist()]
-        return crop_bytes(images, crops)
+        return crop_bytes(images, crops, self.shape[1])
 
     def filled_with(self, fill: Sequence[float]) -> CroppedImages:
         """The same images, with other values where nothing was measured."""

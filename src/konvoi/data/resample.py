@@ -21,22 +21,26 @@ from torch import Tensor
 from konvoi.data.crops import Crops
 
 
-def crop_bytes(images: Sequence[NDArray[np.uint8]], crops: Crops) -> Tensor:
+def crop_bytes(images: Sequence[NDArray[np.uint8]], crops: Crops, channels: int) -> Tensor:
     """Crops of bytes on the processor.
 
     Args:
         images: n of `(C, H, W)`; of a memory map, no more than the crop is read.
         crops: of the n images.
+        channels: C; there may be no image that says it.
 
     Returns:
         `(n, C, size, size)` uint8.
     """
-    result = torch.empty((len(images), len(images[0]), crops.size, crops.size), dtype=torch.uint8)
+    result = torch.empty((len(images), channels, crops.size, crops.size), dtype=torch.uint8)
     places = zip(images, crops.boxes.tolist(), crops.mirrored.tolist(), strict=True)
     for number, (image, (top, left, height, width), mirrored) in enumerate(places):
         part = image[:, top : top + height, left : left + width]
         # The filter is symmetric, so that an image may as well be mirrored before it.
-        part = np.ascontiguousarray(part[:, :, ::-1] if mirrored else part)
+        part = np.array(part[:, :, ::-1] if mirrored else part, order="C")
+        if (height, width) == (crops.size, crops.size):
+            result[number] = torch.from_numpy(part)
+            continue
         result[number] = torch.nn.functional.interpolate(
             torch.from_numpy(part)[None], (crops.size, crops.size), mode="bilinear", antialias=True
         )[0]

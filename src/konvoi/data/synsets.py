@@ -177,7 +177,7 @@ def _read_meta(path: Path) -> SynsetTree:
     try:
         rows = list(loadmat(path, squeeze_me=True)["synsets"])
         names: dict[int, str] = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in rows}
-        words = {str(row["WNID"]): _parted(str(row["words"])) for row in rows}
+        words = {str(row["WNID"]): _parted(row["words"]) for row in rows if isinstance(row["words"], str)}
         parents: defaultdict[str, list[str]] = defaultdict(list)
         for row in rows:
             for child in _numbers(row["children"]):

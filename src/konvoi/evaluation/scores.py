@@ -6,12 +6,21 @@ Pure arithmetic on probabilities and labels, with no network and no file.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from konvoi.record import Record
+
+TOP = 5
+"""Of the five most probable classes, one may be right: ILSVRC's own measure."""
+
+MOST_IN_A_MATRIX = 100
+"""With more classes, confusions are counted one by one: most of a million cells would be empty."""
+
+_LEAST_FOR_TOP = 20
+_ROWS_AT_ONCE = 4096
 
 Z_95 = 1.959963984540054  # the standard normal distribution's 97.5 % quantile
 
@@ -51,9 +60,12 @@ class Scores(Record):
         cross_entropy: mean of -log p(label), in nats.
         macro_f1: mean F1 over the classes that have samples.
         classes: one entry a class, in label order.
-        confusion: `[true][predicted]`, counts.
+        confusion: `[true][predicted]`, counts; empty with more than `MOST_IN_A_MATRIX` classes.
+        confused: with so many, (true, predicted, count) for each pair of two classes that occurs; else empty.
         calibration_error: expected calibration error over `reliability`.
         reliability: equal-width bins of confidence.
+        top5: share of the samples whose label is among the five most probable classes; None with 20 classes or fewer.
+        top5_interval: Wilson's 95 % interval of it.
     """
 
     samples: int
@@ -64,8 +76,19 @@ class Scores(Record):
     macro_f1: float
     classes: tuple[ClassScores, ...]
     confusion: tuple[tuple[int, ...], ...]
+    confused: tuple[tuple[int, int, int], ...] = ()
     calibration_error: float
     reliability: tuple[ReliabilityBin, ...]
+    top5: float | None = None
+    top5_interval: tuple[float, float] | None = None
+
+    def mistakes(self) -> Iterator[tuple[int, int, int]]:
+        """(true, predicted, count) of every pair of two classes that were confused."""
+        yield from self.confused
+        for true, row in enumerate(self.confusion):
+            for predicted, count in enumerate(row):
+                if true != predicted and count:
+                    yield true, predicted, count
 
     @property
     def average_accuracy(self) -> float:
@@ -95,6 +118,10 @@ def score(
     classes = tuple(_class_scores(confusion, index, name) for index, name in enumerate(class_names))
     f1_of_present = [entry.f1 or 0.0 for entry in classes if entry.samples > 0]
     label_probability = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    many = len(class_names) > MOST_IN_A_MATRIX
+    top = None
+    if len(class_names) > _LEAST_FOR_TOP:
+        top = int((positions_of_labels(probabilities, labels) < TOP).sum())
     reliability = reliability_bins(probabilities.max(axis=1), predicted == labels, bins)
     return Scores(
         samples=len(labels),
@@ -104,10 +131,28 @@ def score(
         cross_entropy=float(-np.log(np.clip(label_probability, 1e-38, None)).mean()),
         macro_f1=float(np.mean(f1_of_present)),
         classes=classes,
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        confusion=() if many else tuple(tuple(int(count) for count in row) for row in confusion),
+        confused=_confused(confusion) if many else (),
         calibration_error=expected_calibration_error(reliability),
         reliability=reliability,
+        top5=None if top is None else top / len(labels),
+        top5_interval=None if top is None else wilson_interval(top, len(labels)),
     )
+
+
+def positions_of_labels(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many classes come before the label when they are sorted by probability, `(N,)`; 0 for a correct prediction.
+
+    Of classes with the same probability the one with the smaller number comes first, as `argmax` has it.
+    """
+    numbers = np.arange(probabilities.shape[1])
+    found = np.empty(len(labels), dtype=np.int64)
+    for start in range(0, len(labels), _ROWS_AT_ONCE):
+        rows, own = probabilities[start : start + _ROWS_AT_ONCE], labels[start : start + _ROWS_AT_ONCE, None]
+        of_label = np.take_along_axis(rows, own, axis=1)
+        before = (rows > of_label) | ((rows == of_label) & (numbers < own))
+        found[start : start + _ROWS_AT_ONCE] = before.sum(axis=1)
+    return found
 
 
 def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -173,6 +218,12 @@ def expected_calibration_error(reliability: Sequence[ReliabilityBin]) -> float:
         for entry in reliability
         if entry.accuracy is not None and entry.confidence is not None
     )
+
+
+def _confused(confusion: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    true, predicted = np.nonzero(confusion)
+    pairs = zip(true.tolist(), predicted.tolist(), confusion[true, predicted].tolist(), strict=True)
+    return tuple(pair for pair in pairs if pair[0] != pair[1])
 
 
 def _class_scores(confusion: NDArray[np.int64], index: int, name: str) -> ClassScores:

@@ -16,10 +16,12 @@ from konvoi.data.patch_arrays import PatchArrays
 from konvoi.data.seal import logged_openings
 from konvoi.data.split import Split
 from konvoi.errors import RunError
+from konvoi.evaluation.categories import category_scores
 from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
 from konvoi.evaluation.scores import Scores, score
 from konvoi.evaluation.several_labels import SeveralLabelScores, score_several
 from konvoi.evaluation.thresholds import tune_thresholds
+from konvoi.experiment.categories import categories_of
 from konvoi.experiment.material import Material, prepare_again
 from konvoi.parallel.meeting import join
 from konvoi.parallel.ranks import Ranks
@@ -67,6 +69,8 @@ def evaluate(
     load_weights(network, kept.weights, run.checkpoints)
     started = time.perf_counter()
     dataset, split, recipe = material.dataset, material.split, run.recipe
+    place = data_dir if data_dir is not None else run.facts.data.data_dir
+    members, hierarchy = categories_of(recipe, dataset, None if place is None else Path(place))
     # Not the recipe's own device: a network may be trained on a GPU and scored where there is none.
     network.to(choose_device("cpu" if recipe.compute.device == "cpu" else "auto", ranks.local_rank))
     train = _predict(network, material, _sample(split.train, len(dataset.class_names)), recipe, ranks)
@@ -77,12 +81,15 @@ def evaluate(
         parts["test"] = _predict(network, material, positions, recipe, ranks)
     # Thresholds are part of what is learned; the test split has no say in them.
     thresholds = tune_thresholds(validation.probabilities, validation.labels) if dataset.several_labels else None
+    judged = parts["test" if test else "validation"]
     evaluation = Evaluation(
         epoch=kept.epoch,
         weights=_weights_in_words(run.recipe, kept.epoch, dataset.several_labels),
         train=_score(train, dataset, thresholds),
         validation=_score(validation, dataset, thresholds),
         test=_score(parts["test"], dataset, thresholds) if test else None,
+        categories=category_scores(judged.probabilities, judged.labels, members) if members else (),
+        hierarchy=hierarchy,
         test_reads=len(logged_openings(run.test_log)),
         evaluated=datetime.now(UTC),
         seconds=time.perf_counter() - started,
@@ -90,7 +97,6 @@ def evaluate(
     if not ranks.is_first:
         return evaluation
     run.write_predictions(parts)
-    judged = parts["test" if test else "validation"]
     run.write_examples((_patch_examples if dataset.several_labels else _examples)(dataset, judged, validation))
     run.write_evaluation(evaluation)
     run.write_state("evaluated" if test else "trained")

@@ -72,6 +72,11 @@ class StoreSource(Section):
     exclude: tuple[Literal["snow", "cloud"], ...] = Field(
         default=(), description="patches that the source's lists flag so are left out, and counted"
     )
+    hierarchy: str | None = Field(
+        default=None,
+        description="folder with ImageNet's wordnet.is_a.txt and words.txt, or its meta.mat, for scores by category; "
+        "default: the store",
+    )
 
 
 class LmdbSource(Section):
@@ -289,11 +294,14 @@ class AugmentSection(Section):
     )
 
 
+CropSize = Annotated[int, Field(ge=2, le=10_000)]
+
+
 class SizeChange(Section):
     """Another size of the training crops from an epoch on."""
 
     epoch: Annotated[int, Field(ge=0)] = Field(description="the first epoch with it, counted from 0")
-    size: Width
+    size: CropSize
 
 
 class CropSection(Section):
@@ -304,7 +312,7 @@ class CropSection(Section):
     `augment` come after.
     """
 
-    size: Width = Field(default=224, description="height and width in pixels of what the network sees")
+    size: CropSize = Field(default=224, description="height and width in pixels of what the network sees")
     scale: tuple[PositiveFloat, PositiveFloat] = Field(
         default=(0.08, 1.0), description="least and largest share of the image's area, in training"
     )

@@ -81,15 +81,7 @@ def confusion_matrix(scores: Scores) -> Figure:
 
 def largest_error_share(scores: Scores) -> float:
     """The largest share of a row off the diagonal; 0 where there is no error."""
-    return max(
-        (
-            count / sum(row)
-            for true, row in enumerate(scores.confusion)
-            for predicted, count in enumerate(row)
-            if true != predicted and count
-        ),
-        default=0.0,
-    )
+    return max((count / scores.classes[true].samples for true, _, count in scores.mistakes()), default=0.0)
 
 
 def _number_size(scores: Scores, cell: float, on_diagonal: bool) -> float:

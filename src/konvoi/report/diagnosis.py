@@ -124,10 +124,9 @@ def frequent_confusions(scores: Scores, most: int = 5) -> list[Confusion]:
     """The largest entries off the confusion matrix's diagonal, the largest first; single ones are left out."""
     names = [entry.name for entry in scores.classes]
     found = [
-        Confusion(names[true], names[predicted], count, sum(row))
-        for true, row in enumerate(scores.confusion)
-        for predicted, count in enumerate(row)
-        if true != predicted and count > 1
+        Confusion(names[true], names[predicted], count, scores.classes[true].samples)
+        for true, predicted, count in scores.mistakes()
+        if count > 1
     ]
     return sorted(found, key=lambda entry: -entry.count)[:most]
 

@@ -138,7 +138,9 @@ def _score_charts(run: Run, judged: Scores | SeveralLabelScores | None) -> dict[
             "confusion",
             f"Confusion matrix of {len(judged.classes):,} classes.",
             0.85,
-        ),
+        )
+        if judged.confusion
+        else Markup(""),
         "reliability": inline_svg(
             call_leaking(figures.reliability_curve(judged, test is not None), leaks),
             "reliability",
