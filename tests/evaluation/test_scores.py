@@ -82,6 +82,7 @@ def test_confusions_of_many_classes_are_counted_without_a_matrix() -> None:
     scores = score(probabilities, labels, names)
     assert scores.confusion == ()
     expected = confusion_matrix(labels, probabilities.argmax(axis=1), 101)
+    np.testing.assert_array_equal(scores.matrix(), expected)
     np.fill_diagonal(expected, 0)
     found = np.zeros_like(expected)
     for true, predicted, count in scores.mistakes():

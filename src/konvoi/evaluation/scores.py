@@ -90,6 +90,16 @@ class Scores(Record):
                 if true != predicted and count:
                     yield true, predicted, count
 
+    def matrix(self) -> NDArray[np.int64]:
+        """Counts `[true, predicted]`, `(K, K)`, however they are kept."""
+        if self.confusion:
+            return np.array(self.confusion, dtype=np.int64)
+        matrix = np.diag([entry.samples for entry in self.classes])
+        for true, predicted, count in self.confused:
+            matrix[true, predicted] += count
+            matrix[true, true] -= count
+        return matrix
+
     @property
     def average_accuracy(self) -> float:
         """AA, as remote sensing calls the mean recall over the classes that have samples; `accuracy` is its OA."""
@@ -98,7 +108,7 @@ class Scores(Record):
     @property
     def kappa(self) -> float | None:
         """Cohen's κ of labels and predictions; None where both name one and the same class throughout."""
-        return cohen_kappa(np.array(self.confusion, dtype=np.int64))
+        return cohen_kappa(self.matrix())
 
 
 def score(
