@@ -45,7 +45,7 @@ compute: {{precision: float32, device: cpu}}
 
 @pytest.fixture(scope="module")
 def pictures(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of each of 24 classes the one real picture there is, changed in four ways to train with, and unchanged in val/."""
+    """Of each of 24 classes the one real picture there is, four changed ones in train/, the picture itself in val/."""
     root = tmp_path_factory.mktemp("imagenet")
     (root / "val").mkdir()
     truth = ["ImageId,PredictionString"]
