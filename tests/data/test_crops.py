@@ -22,7 +22,8 @@ from konvoi.data.resample import crop_bytes, crop_each
 from konvoi.data.statistics import patch_moments
 from konvoi.errors import RecipeError
 from konvoi.recipe import parse_recipe
-from konvoi.recipe.schema import AugmentSection, CropSection, SizeChange
+from konvoi.recipe.crop import CropSection, SizeChange
+from konvoi.recipe.schema import AugmentSection
 
 CPU = torch.device("cpu")
 

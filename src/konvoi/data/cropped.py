@@ -12,7 +12,7 @@ from torch import Tensor
 from konvoi.data.crops import Crops, centre_crops
 from konvoi.data.patch_arrays import PatchArrays
 from konvoi.data.resample import crop_bytes, crop_each
-from konvoi.recipe.schema import CropSection
+from konvoi.recipe.crop import CropSection
 
 
 class CroppedImages:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from konvoi.randomness import numpy_stream
-from konvoi.recipe.schema import CropSection
+from konvoi.recipe.crop import CropSection
 
 _TRIES = 10
 _BLOCK = 256

@@ -31,7 +31,7 @@ from konvoi.models.build import build_network
 from konvoi.parallel.ranks import ALONE, Ranks
 from konvoi.randomness import numpy_stream, seed_torch
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import CropSection
+from konvoi.recipe.crop import CropSection
 from konvoi.run import DataFacts, Places, Run
 from konvoi.training.forward import LabelledImages
 from konvoi.training.loop import Validate

@@ -15,8 +15,8 @@ from konvoi.data.sources.idx import read_idx_source
 from konvoi.data.sources.image_folder import read_image_folder
 from konvoi.data.sources.rico_hdl import read_lmdb
 from konvoi.data.store import read_store
+from konvoi.recipe.crop import CropSection
 from konvoi.recipe.schema import (
-    CropSection,
     CubeSource,
     DigitsSource,
     IdxSource,
