@@ -13,6 +13,7 @@ from konvoi.cli.cluster import slurm
 from konvoi.cli.data import data_app
 from konvoi.cli.options import DataDirOption, RunArgument, SetOption
 from konvoi.cli.recipes import recipes_app
+from konvoi.cli.scale import scale
 from konvoi.cli.study import study_app
 from konvoi.cli.timeline import timeline
 
@@ -34,6 +35,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(bench_app, name="bench")
 app.command("slurm")(slurm)
 app.command("timeline")(timeline)
+app.command("scale")(scale)
 
 
 class TableFormat(StrEnum):

@@ -59,8 +59,8 @@ def print_variants(results: Sequence[VariantResult], question: str, impossible: 
     where = results[0].device if results[0].device != "cpu" else f"cpu, {results[0].threads} threads"
     epochs = max(result.epochs for result in results)
     console.print(
-        f"\non {where}; {counted(epochs, 'epoch')} each, scored by the last one's weights; samples/s of training alone; "
-        "the test split stayed sealed"
+        f"\non {where}; {counted(epochs, 'epoch')} each, scored by the last one's weights; samples/s of training "
+        "alone; the test split stayed sealed"
     )
     for name, reason in impossible.items():
         console.print(f"left out: {name}. {reason}")
