@@ -107,6 +107,7 @@ def _as_it_was() -> Iterator[None]:
 
 
 def _run_rank(arguments: list[str]) -> None:
+    launcher = os.getppid()
     _limit_threads()
     for number in _SIGNALS:
         # Those inherited are the agent's.
@@ -119,6 +120,10 @@ def _run_rank(arguments: list[str]) -> None:
         # The agent waits for what a rank returns, unless that ends with an error.
         if ending.code:
             raise
+    if os.getppid() != launcher:
+        # Killed, it will never say that it has what this rank returns, and without an end to that wait the rank would
+        # stay in memory for good.
+        sys.exit(1)
 
 
 def _limit_threads() -> None:
