@@ -119,14 +119,14 @@ def test_runs_that_exist_are_collected(study: tuple[Path, str], tmp_path: Path) 
     assert read_results(tmp_path / "collected", ScaleResult) == results
     with pytest.raises(RunError, match=r"Nothing to compare for strong scaling .*1 × 64, .*2 × 128"):
         collect([one, two], ["strong"], tmp_path / "other")
-    with pytest.raises(RunError, match="are both of 1 ranks and batch 64"):
+    with pytest.raises(RunError, match="are both of 1 rank and batch 64"):
         collect([one, one], ["strong"], tmp_path / "other")
     shutil.copytree(one, tmp_path / "changed")
     path = tmp_path / "changed" / "recipe.yaml"
     path.write_text(path.read_text().replace("momentum: 0.9", "momentum: 0.8"))
     with pytest.raises(RunError, match=r"in more than ranks and batch: optim\.momentum\."):
         collect([one, tmp_path / "changed"], ["weak"], tmp_path / "other")
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run folder"):
         collect([one, tmp_path], ["weak"], tmp_path / "other")
 
 
@@ -151,7 +151,7 @@ def test_what_cannot_be_launched_is_refused_before_anything_runs(tmp_path: Path)
     recipe = parse_recipe(RECIPE, "a test")
     with pytest.raises(RecipeError, match=r"budget\.batch 64 is too small for 65 ranks"):
         study_scaling(recipe, tmp_path / "a", [1, 65], ["strong"], threads=1)
-    assert not (tmp_path / "a" / "runs").exists()
+    assert not (tmp_path / "a").exists()
     with pytest.raises(LaunchError, match=f"{cores() + 1} ranks on {cores()} cores"):
         study_scaling(recipe, tmp_path / "b", [cores() + 1], ["weak"])
 

@@ -61,10 +61,6 @@ def study_scaling(
         raise RecipeError(f"--ranks: whole numbers from 1 on, each once, were expected; found {list(sizes)}.")
     threads = threads or _threads(sizes[-1])
     base = to_its_last_epoch(recipe, epochs)
-    claim(
-        folder,
-        {"question": "scaling", "recipe": base.model_dump(mode="json"), "smallest": sizes[0], "threads": threads},
-    )
     planned: dict[Path, tuple[Recipe, int, list[Mode]]] = {}
     for mode in modes:
         for ranks in sizes:
@@ -76,6 +72,10 @@ def study_scaling(
                 )
             place = folder / "runs" / (str(ranks) if ranks == sizes[0] else f"{mode}-{ranks}")
             planned.setdefault(place, (own, ranks, []))[2].append(mode)
+    claim(
+        folder,
+        {"question": "scaling", "recipe": base.model_dump(mode="json"), "smallest": sizes[0], "threads": threads},
+    )
     results: list[ScaleResult] = []
     for place, (own, ranks, of_modes) in planned.items():
         _launch(own, place, ranks, threads, data_dir)
@@ -141,8 +141,8 @@ def collect(folders: Sequence[Path], modes: Sequence[Mode], folder: Path) -> lis
         for run in group:
             if run.facts.ranks in by_ranks:
                 raise RunError(
-                    f"{by_ranks[run.facts.ranks].folder} and {run.folder} are both of {run.facts.ranks} ranks and "
-                    f"batch {run.recipe.budget.batch}. Name one of them."
+                    f"{by_ranks[run.facts.ranks].folder} and {run.folder} are both of "
+                    f"{counted(run.facts.ranks, 'rank')} and batch {run.recipe.budget.batch}. Name one of them."
                 )
             by_ranks[run.facts.ranks] = run
         if len(by_ranks) > 1:
