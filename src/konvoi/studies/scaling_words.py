@@ -28,7 +28,7 @@ def conditions(recipe: Recipe, results: Sequence[ScaleResult]) -> list[str]:
         + "; training alone, without validation; scores on validation, the test split stays sealed",
         "time of the first rank: computing; waiting for gradients that the backward pass does not cover; for data",
     ]
-    reference, rate = recipe.optim.lr_reference_batch, recipe.optim.lr
+    reference, rate = recipe.optimiser.lr_reference_batch, recipe.optimiser.lr
     if reference is not None:
         sentences.append(f"learning rate: {rate:g} for {reference} samples a step, in proportion to the batch")
     elif any(result.mode == "weak" for result in results):

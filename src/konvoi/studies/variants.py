@@ -161,7 +161,11 @@ def speed_of(history: Sequence[EpochRecord]) -> float | None:
 
 
 def to_its_last_epoch(recipe: Recipe, epochs: int | None = None) -> Recipe:
-    """The recipe without early stopping, keeping the last weights, over no more than so many epochs."""
+    """The recipe without early stopping, keeping the last weights, over no more than so many epochs.
+
+    Raises:
+        RecipeError: it has no epochs, because its network is fitted forward; or a section needs more of them.
+    """
     from konvoi.recipe import parse_recipe, recipe_yaml
 
     limit = min(epochs or recipe.budget.epochs, recipe.budget.epochs)
@@ -170,7 +174,8 @@ def to_its_last_epoch(recipe: Recipe, epochs: int | None = None) -> Recipe:
         update={"epochs": limit, "batch_schedule": changes, "keep": "last", "early_stopping": None}
     )
     # Read back, so that a section that no longer fits, as a longer warm-up, is an error in words.
-    return parse_recipe(recipe_yaml(recipe.model_copy(update={"budget": budget})), recipe.name)
+    changed = recipe.model_copy(update={"budget": budget, "optim": recipe.optimiser})
+    return parse_recipe(recipe_yaml(changed), recipe.name)
 
 
 def summarise(results: Sequence[VariantResult]) -> list[Variant]:
