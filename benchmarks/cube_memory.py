@@ -18,32 +18,37 @@ import sys
 import tempfile
 from pathlib import Path
 
+from konvoi.recipe import Recipe, parse_recipe
 from settings import run_json
 
 RECIPE = """
 name: memory
 about: For a benchmark.
 source: {{kind: cube, cube: scene.hdr, ground_truth: ground_truth.hdr, window: {window}}}
-split: {{test: 0.9, validation: 0.2, pixels: {{method: blocks, size: 48}}}}
+split: {{test: 0.97, validation: 0.1, pixels: {{method: stratified}}, allow_leakage: true}}
 network: {{kind: cnn3d}}
 optim: {{kind: sgd, lr: 0.001}}
-budget: {{epochs: 1, batch: 50, keep: last}}
+budget: {{epochs: 1, batch: 50, accumulate: {micro_batches}, keep: last}}
 """
 SCENES = {"large": (610, 340), "small": (150, 120)}
 BANDS = 103
 LABELLED = 42_776
 """Of Pavia University; of the small scene all labelled pixels are kept."""
 
-WINDOWS = (9, 21)
+WINDOWS = {9: 1, 21: 5}
+"""And micro-batches of a step: of 50 large windows at once, a 3-D network would keep more than 2 GB of activations."""
+
+
+def memory_recipe(window: int) -> Recipe:
+    return parse_recipe(RECIPE.format(window=window, micro_batches=WINDOWS[window]), "the benchmark")
 
 
 def training(folder: Path, window: int) -> None:
     import konvoi
-    from konvoi.recipe import parse_recipe
     from konvoi.training.display import Silence
 
     with tempfile.TemporaryDirectory() as run_dir:
-        recipe = parse_recipe(RECIPE.format(window=window), "the benchmark")
+        recipe = memory_recipe(window)
         konvoi.train(recipe, data_dir=folder, run_dir=Path(run_dir) / "run", evaluate_test=False, display=Silence())
 
 
@@ -51,9 +56,8 @@ def mapping(folder: Path, window: int) -> None:
     """The scores of every pixel, by a network as it was initialised: what it has learned takes no memory."""
     from konvoi.experiment.material import prepare
     from konvoi.predict.dense import dense_logits
-    from konvoi.recipe import parse_recipe
 
-    material = prepare(parse_recipe(RECIPE.format(window=window), "the benchmark"), folder)
+    material = prepare(memory_recipe(window), folder)
     found = dense_logits(material.network, material.dataset.images.cube, material.bands, window)
     assert found.logits.shape[1:] == material.dataset.scene.ground_truth.shape
 
