@@ -28,6 +28,7 @@ from konvoi.errors import DataError, RecipeError, RunError
 from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
 from konvoi.evaluation.validation import ValidationScores, several_label_validation, single_label_validation
 from konvoi.models.build import build_network
+from konvoi.models.projection import projections
 from konvoi.parallel.ranks import ALONE, Ranks
 from konvoi.randomness import numpy_stream, seed_torch
 from konvoi.recipe import Recipe
@@ -73,6 +74,7 @@ def prepare(recipe: Recipe, data_dir: str | Path | None, contract: Bands | None 
         dataset = _cropped(dataset, recipe.input.crop)
     seed_torch(recipe.seed, "initialise")
     network = build_network(recipe, dataset.image_shape, len(dataset.class_names))
+    _fit_projections(network, dataset, split, bands)
     return Material(dataset, split, bands, network)
 
 
@@ -238,6 +240,19 @@ def _cropped(dataset: Dataset, settings: CropSection) -> Dataset:
     images = CroppedImages(dataset.images, settings, dataset.aspects)
     # The data are the same, whatever the network sees of them.
     return replace(dataset, images=images, known_fingerprint=dataset.fingerprint)
+
+
+def _fit_projections(network: nn.Module, dataset: Dataset, split: Split, bands: Bands) -> None:
+    """Fit principal components of the spectrum on the pixels that train: the centres of windows, and nothing else."""
+    for projection in projections(network):
+        if not isinstance(dataset.images, CubeWindows):
+            raise RecipeError(
+                "The network takes principal components of the spectrum, which are fitted on the pixels of a cube. Use "
+                "it with source.kind cube, or another network."
+            )
+        rows, columns = dataset.images.pixels[split.train].T
+        gain, offset = (np.array(values)[:, None] for values in bands.gain_and_offset)
+        projection.fit((dataset.images.cube[:, rows, columns] * gain + offset).T)
 
 
 def _require_fitting_loss(recipe: Recipe, dataset: Dataset) -> None:

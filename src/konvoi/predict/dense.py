@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from konvoi.data.bands import Bands
 from konvoi.data.batches import Preparation
+from konvoi.memory import keep_freed_memory
 from konvoi.models.fully_convolutional import NotFullyConvolutional, fully_convolutional
 
 BUDGET_BYTES = 512 << 20
@@ -67,6 +68,7 @@ def dense_logits(
         by_windows: run window by window although the network need not, for comparison.
         progress: called with finished pixels and pixels in all.
     """
+    keep_freed_memory()
     was_training = [module.training for module in network.modules()]
     network.eval()
     device = next(network.parameters()).device
@@ -96,6 +98,15 @@ def _form(
     # A tile's windows overlap in memory; only a batch of them is ever copied.
     side = int(np.clip((budget_bytes / (8 * bands)) ** 0.5 - window, 1, _LARGEST_TILE))
     return lambda tile: _window_by_window(network, tile, window), side, f"window by window: {reason}"
+
+
+def runs_window_by_window(network: nn.Module, window: int) -> str | None:
+    """Why a network cannot run over a scene as a whole; None where it can."""
+    try:
+        fully_convolutional(network, (window, window))
+    except NotFullyConvolutional as error:
+        return str(error)
+    return None
 
 
 def _over_tiles(
