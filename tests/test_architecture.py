@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "konvoi"
 
 LAYERS = [
-    {"errors", "record", "files", "randomness", "memory", "environment"},
+    {"errors", "record", "files", "randomness", "memory", "environment", "colours"},
     {"parallel"},
     {"recipe"},
     {"data", "models"},

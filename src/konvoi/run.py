@@ -6,14 +6,13 @@ RUN/history.json         one entry an epoch (`EpochRecord`)
 RUN/checkpoints/         last.safetensors and the best epoch's (see `training.checkpoint`)
 RUN/test_reads.jsonl     every opening of the sealed test split
 RUN/evaluation.json      the scores (`Evaluation`)
-RUN/baselines.json       of a cube, classifiers of single spectra to compare with (`Baseline`)
-RUN/members.json         of an ensemble, the scores of each member and of their fusions (`MemberScores`)
 RUN/predictions.npz      labels and probabilities of validation and test samples
 RUN/examples.npz         the pictures that the report shows
 RUN/pretraining/         the run that a recipe's `pretraining` section describes
 RUN/layers.json          one entry a layer of a network that is fitted forward (`LayerRecord`)
 RUN/exchange.json        how long an all-reduce took between its ranks, where that was measured (`Exchange`)
 RUN/places.npz           where the samples of each part lie, where that is known (`Places`)
+RUN/scene.npz            of a hyperspectral scene: split, spectra, and the map that the network makes (`SceneMap`)
 RUN/report.html
 """
 
@@ -34,8 +33,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from konvoi.data.pixels.leakage import Leakage
 from konvoi.errors import RunError
-from konvoi.evaluation.baselines import Baseline
-from konvoi.evaluation.brief import BriefScores
 from konvoi.evaluation.categories import CategoryScores
 from konvoi.evaluation.scores import Scores
 from konvoi.evaluation.several_labels import SeveralLabelScores
@@ -150,21 +147,6 @@ class Evaluation(Record):
     seconds: float
 
 
-class MemberScores(Record):
-    """One entry of `members.json`: a member of an ensemble, or a fusion of all.
-
-    Attributes:
-        name: for people.
-        own: whether this is what the network answers.
-        test: None as long as the test split is sealed.
-    """
-
-    name: str
-    own: bool
-    validation: BriefScores
-    test: BriefScores | None
-
-
 class Predictions(Record):
     """Labels `(N,)` int64 or `(N, K)` uint8, probabilities `(N, K)` float32, positions `(N,)` int64 in the data set."""
 
@@ -216,6 +198,37 @@ class Places(Record):
 
     longitude_latitude: NDArray[np.float64]
     part: NDArray[np.str_]
+
+
+class SceneMap(Record):
+    """A hyperspectral scene as the network sees it, pixel by pixel.
+
+    Attributes:
+        colour: `(H, W, 3)` uint8, three bands as red, green and blue.
+        ground_truth: `(H, W)` int16: 0 … K-1, and -1 where a pixel has no label or the test split, sealed, has it.
+        parts: `(H, W)` uint8, codes of `data.pixels.parts`.
+        predicted: `(H, W)` int16, the most probable class; -1 everywhere where the scene was not mapped.
+        probability: `(H, W)` float32, of that class.
+        how: in words: how the network ran over the scene, or why it was not mapped.
+        spectra, deviations: `(K, C)` float32, mean and standard deviation of the training pixels of each class, in the
+            bands' units; NaN of classes without any.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
+
+    colour: NDArray[np.uint8]
+    ground_truth: NDArray[np.int16]
+    parts: NDArray[np.uint8]
+    predicted: NDArray[np.int16]
+    probability: NDArray[np.float32]
+    how: str
+    spectra: NDArray[np.float32]
+    deviations: NDArray[np.float32]
+
+    @property
+    def mapped(self) -> bool:
+        """Whether there is a class for every pixel."""
+        return bool((self.predicted >= 0).any())
 
 
 class Run:
@@ -294,16 +307,6 @@ class Run:
         return self._record("evaluation.json", Evaluation)
 
     @property
-    def baselines(self) -> list[Baseline]:
-        """Classifiers of single spectra that a result on a cube is shown against; else empty."""
-        return self._list("baselines.json", Baseline)
-
-    @property
-    def members(self) -> list[MemberScores]:
-        """The members of an ensemble and their fusions; else empty."""
-        return self._list("members.json", MemberScores)
-
-    @property
     def exchange(self) -> Exchange | None:
         """How long an all-reduce took between its ranks, or None where that was not measured."""
         if not (self.folder / "exchange.json").exists():
@@ -344,6 +347,15 @@ class Run:
             return None
         with self._arrays("places.npz") as arrays:
             return Places(longitude_latitude=arrays["longitude_latitude"], part=arrays["part"])
+
+    @property
+    def scene_map(self) -> SceneMap | None:
+        """The scene and its map, or None where the samples are no pixels of one, or nothing was evaluated yet."""
+        if not (self.folder / "scene.npz").exists():
+            return None
+        with self._arrays("scene.npz") as arrays:
+            content: dict[str, Any] = {name: arrays[name] for name in SceneMap.model_fields}
+            return SceneMap(**{**content, "how": str(content["how"])})
 
     def network(self) -> nn.Module:
         """The trained network with the kept weights, on the CPU, in evaluation mode."""
@@ -401,14 +413,6 @@ class Run:
         """Write `evaluation.json`."""
         self._write("evaluation.json", lambda path: write_json(path, evaluation.model_dump(mode="json")))
 
-    def write_baselines(self, baselines: Sequence[Baseline]) -> None:
-        """Write `baselines.json`."""
-        self._write_list("baselines.json", baselines)
-
-    def write_members(self, members: Sequence[MemberScores]) -> None:
-        """Write `members.json`."""
-        self._write_list("members.json", members)
-
     def write_exchange(self, exchange: Exchange) -> None:
         """Write `exchange.json`."""
         self._write("exchange.json", lambda path: write_json(path, exchange.model_dump(mode="json")))
@@ -436,6 +440,10 @@ class Run:
     def _write_list(self, name: str, records: Sequence[Record]) -> None:
         entries = [entry.model_dump(mode="json") for entry in records]
         self._write(name, lambda path: write_json(path, entries))
+
+    def write_scene_map(self, scene: SceneMap) -> None:
+        """Write `scene.npz`."""
+        self._write_arrays("scene.npz", {name: np.asarray(getattr(scene, name)) for name in SceneMap.model_fields})
 
     def _write_arrays(self, name: str, arrays: dict[str, NDArray[Any]]) -> None:
         def write(aside: Path) -> None:

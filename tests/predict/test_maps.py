@@ -10,8 +10,8 @@ import pytest
 rasterio = pytest.importorskip("rasterio", reason="scenes need rasterio")
 tifffile = pytest.importorskip("tifffile")
 
+from konvoi.colours import class_colours  # noqa: E402
 from konvoi.errors import DataError  # noqa: E402
-from konvoi.predict.colours import class_colours  # noqa: E402
 from konvoi.predict.georeferenced import Scene  # noqa: E402
 from konvoi.predict.maps import MapFacts, write_map  # noqa: E402
 from konvoi.predict.unfinished import UnfinishedMap  # noqa: E402

@@ -161,8 +161,12 @@ def evaluate(
 def predict(
     run_dir: RunArgument,
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT…", help="Image files, or folders of them; or one scene (GeoTIFF).")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="INPUT…",
+            help="Image files, or folders of them; or one scene (GeoTIFF); or one cube, by default the run's own.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The file to write; default: print. A scene's map: a .tif.")
     ] = None,
@@ -186,20 +190,38 @@ def predict(
         float, typer.Option("--overlap", help="Scene: the fraction of a window that it shares with the next.")
     ] = 0.5,
     output: Annotated[
-        MapOutput, typer.Option("--output", help="Scene: probabilities, a band a class; or the class alone.")
-    ] = MapOutput.PROBABILITIES,
+        MapOutput | None,
+        typer.Option(
+            "--output",
+            help="Probabilities, a band a class, as by default of a scene; or the class alone, as of a cube.",
+        ),
+    ] = None,
+    ground_truth: Annotated[
+        Path | None, typer.Option("--ground-truth", help="Cube: its ground truth, for a map of the errors.")
+    ] = None,
+    data_dir: DataDirOption = None,
 ) -> None:
-    """Classify image files, a line each; or map a scene: a GeoTIFF with a probability for every class."""
+    """Classify image files, a line each; or map a scene or a cube: a GeoTIFF with probabilities or classes."""
+    from konvoi.cli.cube import map_one_cube, takes_cubes
     from konvoi.cli.scene import map_one_scene, takes_scenes
     from konvoi.errors import DataError
     from konvoi.predict.images import as_csv, as_json, predict_images
     from konvoi.run import load_run
 
     run = load_run(run_dir)
+    if takes_cubes(run):
+        if table_format is not None or invert or scale is not None:
+            raise DataError(f"{run_dir} maps cubes: --format and --invert are for image files, --scale for scenes.")
+        map_one_cube(run, inputs or (), out, bands, ground_truth, data_dir, (output or MapOutput.CLASS).value)
+        return
+    if not inputs:
+        raise DataError(f"{run_dir} was trained on images: name the files or folders that it is to classify.")
+    if ground_truth is not None or data_dir is not None:
+        raise DataError(f"{run_dir} was not trained on a cube: --ground-truth and --data-dir are for cubes.")
     if takes_scenes(run):
         if table_format is not None or invert:
             raise DataError(f"{run_dir} maps scenes: --format and --invert are for image files.")
-        map_one_scene(run, inputs, out, bands, scale, overlap, output.value)
+        map_one_scene(run, inputs, out, bands, scale, overlap, (output or MapOutput.PROBABILITIES).value)
         return
     if bands is not None or scale is not None:
         raise DataError(f"{run_dir} classifies image files: --bands and --scale are for scenes.")

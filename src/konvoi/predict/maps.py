@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from konvoi.colours import class_colours
 from konvoi.errors import DataError
 from konvoi.files import write_aside
-from konvoi.predict.colours import class_colours
 from konvoi.predict.georeferenced import CACHE_BYTES, Scene, require_rasterio
 from konvoi.predict.unfinished import UnfinishedMap
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from konvoi.colours import class_colours
 from konvoi.files import write_aside
-from konvoi.predict.colours import class_colours
 
 _MAP_PIXELS = 1000
 _LEGEND_PIXELS = 400

@@ -20,7 +20,7 @@ from konvoi.evaluation.several_labels import SeveralLabelScores
 from konvoi.files import write_text
 from konvoi.models.summary import summarise
 from konvoi.recipe import recipe_yaml
-from konvoi.report import claims, diagnosis, figures, gallery, labels, ranks, scenes, wording
+from konvoi.report import claims, cube, diagnosis, figures, gallery, labels, ranks, scenes, wording
 from konvoi.report.confusion import confusion_matrix, largest_error_share
 from konvoi.report.palette import call_leaking
 from konvoi.report.svg import inline_svg
@@ -70,9 +70,6 @@ def render(run: Run, network: nn.Module | None) -> str:
         "recipe_yaml": recipe_yaml(run.recipe),
         "facts": facts,
         "history": history,
-        "layers": run.layers,
-        "baselines": run.baselines,
-        "members": run.members,
         "evaluation": evaluation,
         "headline": headline,
         "digits": wording.fitting_digits(headline.interval) if headline and headline.interval else 1,
@@ -83,9 +80,10 @@ def render(run: Run, network: nn.Module | None) -> str:
         "several": run.facts.data.several_labels,
         "patches": scenes.patches_of(run, examples, judged, places),
         "mistakes": gallery.mistakes(run, examples) if examples is not None and not several else [],
+        "cube": cube.cube_page(run),
         "diagnosis": diagnosis,
         "teamwork": ranks.teamwork(history),
-        "charts": _charts(run) | _score_charts(run, judged) | _map_chart(places),
+        "charts": _charts(run) | _score_charts(run, judged) | _map_chart(places) | _spectra_chart(run),
         "largest_error_share": largest_error_share(judged) if isinstance(judged, Scores) else 0.0,
         "label_rows": labels.label_rows(judged, _train_counts(run)) if isinstance(judged, SeveralLabelScores) else [],
         "guessed_map": labels.guessed_map(judged) if isinstance(judged, SeveralLabelScores) else 0.0,
@@ -178,6 +176,21 @@ def _map_chart(places: Places | None) -> dict[str, Markup]:
     if places is None:
         return {"map": Markup("")}
     return {"map": inline_svg(scenes.split_map(places), "map", "The places of the patches of each part on a map.")}
+
+
+def _spectra_chart(run: Run) -> dict[str, Markup]:
+    scene = run.scene_map
+    if scene is None:
+        return {}
+    names = run.facts.data.class_names
+    return {
+        "spectra": inline_svg(
+            call_leaking(cube.spectra_figure(scene, names, run.bands), run.facts.data.leaks),
+            "spectra",
+            f"Mean spectra of the training pixels of {len(names):,} classes, with one standard deviation.",
+            0.8,
+        )
+    }
 
 
 def _train_counts(run: Run) -> tuple[int, ...]:

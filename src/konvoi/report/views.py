@@ -76,7 +76,7 @@ def first_layer(network: nn.Module, image_shape: tuple[int, int, int], most: int
                 rows = torch.empty((min(most, layer.out_features), pixels))
                 rows[:, order] = layer.weight.detach().float().cpu()[:most]
                 return FirstLayer(name, "dense", rows.view(-1, *image_shape).numpy(), layer.out_features)
-            if any(True for _ in layer.parameters()):
+            if layer.state_dict():
                 return None
             places = layer(places)
     return None
