@@ -6,6 +6,8 @@ RUN/history.json         one entry an epoch (`EpochRecord`)
 RUN/checkpoints/         last.safetensors and the best epoch's (see `training.checkpoint`)
 RUN/test_reads.jsonl     every opening of the sealed test split
 RUN/evaluation.json      the scores (`Evaluation`)
+RUN/baselines.json       of a cube, classifiers of single spectra to compare with (`Baseline`)
+RUN/members.json         of an ensemble, the scores of each member and of their fusions (`MemberScores`)
 RUN/predictions.npz      labels and probabilities of validation and test samples
 RUN/examples.npz         the pictures that the report shows
 RUN/pretraining/         the run that a recipe's `pretraining` section describes
@@ -33,6 +35,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from konvoi.data.pixels.leakage import Leakage
 from konvoi.errors import RunError
+from konvoi.evaluation.baselines import Baseline
+from konvoi.evaluation.brief import BriefScores
 from konvoi.evaluation.categories import CategoryScores
 from konvoi.evaluation.scores import Scores
 from konvoi.evaluation.several_labels import SeveralLabelScores
@@ -145,6 +149,21 @@ class Evaluation(Record):
     test_reads: int
     evaluated: datetime
     seconds: float
+
+
+class MemberScores(Record):
+    """One entry of `members.json`: a member of an ensemble, or a fusion of all.
+
+    Attributes:
+        name: for people.
+        own: whether this is what the network answers.
+        test: None as long as the test split is sealed.
+    """
+
+    name: str
+    own: bool
+    validation: BriefScores
+    test: BriefScores | None
 
 
 class Predictions(Record):
@@ -307,6 +326,16 @@ class Run:
         return self._record("evaluation.json", Evaluation)
 
     @property
+    def baselines(self) -> list[Baseline]:
+        """Classifiers of single spectra that a result on a cube is shown against; else empty."""
+        return self._list("baselines.json", Baseline)
+
+    @property
+    def members(self) -> list[MemberScores]:
+        """The members of an ensemble and their fusions; else empty."""
+        return self._list("members.json", MemberScores)
+
+    @property
     def exchange(self) -> Exchange | None:
         """How long an all-reduce took between its ranks, or None where that was not measured."""
         if not (self.folder / "exchange.json").exists():
@@ -412,6 +441,14 @@ class Run:
     def write_evaluation(self, evaluation: Evaluation) -> None:
         """Write `evaluation.json`."""
         self._write("evaluation.json", lambda path: write_json(path, evaluation.model_dump(mode="json")))
+
+    def write_baselines(self, baselines: Sequence[Baseline]) -> None:
+        """Write `baselines.json`."""
+        self._write_list("baselines.json", baselines)
+
+    def write_members(self, members: Sequence[MemberScores]) -> None:
+        """Write `members.json`."""
+        self._write_list("members.json", members)
 
     def write_exchange(self, exchange: Exchange) -> None:
         """Write `exchange.json`."""

@@ -61,6 +61,47 @@ def test_a_scene_is_trained_on_and_judged_like_any_other_images(folder: Path) ->
     assert "synthetic" in (folder / "run" / "report.html").read_text()
 
 
+def test_it_is_shown_beside_baselines_that_see_single_spectra(folder: Path) -> None:
+    run = load_run(folder / "run")
+    assert run.evaluation is not None
+    assert run.evaluation.test is not None
+    assert [entry.name for entry in run.baselines] == ["rbf-svm", "mlp"]
+    for entry in run.baselines:
+        assert entry.test is not None
+        assert entry.test.samples == run.evaluation.test.samples
+        assert entry.test.accuracy > 0.5
+        assert entry.training_samples == run.facts.data.split_sizes["train"]
+    assert run.evaluation.test_reads == 1
+    report = (folder / "run" / "report.html").read_text()
+    assert "RBF SVM on spectra" in report
+    assert "3-fold cross-validation" in report
+
+
+def test_an_ensemble_over_windows_shows_its_members_and_a_seal_needs_no_baselines(folder: Path) -> None:
+    section = "{kind: svmnet, layers: [{maps: 8}], scales: [{window: 3}, {window: 5}], fusion: majority}"
+    overrides = (
+        "network=" + section,
+        "optim={kind: linear-svms, costs: [0.1]}",
+        "input={}",
+        "schedule={kind: constant}",
+    )
+    settings = [part for override in (*overrides, "budget={}") for part in ("--set", override)]
+    done = konvoi(
+        "train", "fields.yaml", "--data-dir", "scene", "--run-dir", "scales", "--seal-test", *settings, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    run = load_run(folder / "scales")
+    names = [entry.name for entry in run.members]
+    assert names == ["scale 1: window 3", "scale 2: window 5", "fused by average", "fused by majority"]
+    assert [entry.own for entry in run.members] == [False, False, False, True]
+    assert run.evaluation is not None
+    assert run.members[3].validation.accuracy == run.evaluation.validation.accuracy  # type: ignore[union-attr]
+    assert all(entry.test is None for entry in run.members)
+    assert run.baselines == []
+    assert "fused by majority (this network)" in done.stdout
+    assert 'id="beside"' in (folder / "scales" / "report.html").read_text()
+
+
 def test_evaluating_refuses_another_scene(folder: Path) -> None:
     generate_cube(folder / "other", 140, 150, 24, seed=2)
     done = konvoi("evaluate", "run", "--again", "--data-dir", "other", cwd=folder)

@@ -34,6 +34,7 @@ def print_result(run: Run, per_class: bool = False) -> None:
             table.add_row(f"{part}{leaking}", *row, style="bold" if part == "test" else "")
     console.print()
     console.print(table)
+    _print_beside(run)
     if per_class:
         _print_classes(run)
         _print_categories(run)
@@ -56,6 +57,26 @@ def print_result(run: Run, per_class: bool = False) -> None:
     if facts.data.skipped:
         console.print(f"skipped files: {len(facts.data.skipped):,}, named in the report")
     console.print(f"report: {run.report_path}")
+
+
+def _print_beside(run: Run) -> None:
+    """The members of an ensemble, and the baselines of a cube."""
+    members = [(f"{entry.name}{' (this network)' if entry.own else ''}", entry) for entry in run.members]
+    for title, entries in (("of the ensemble", members), ("beside it", [(own.title, own) for own in run.baselines])):
+        if not entries:
+            continue
+        table = plain_table()
+        table.add_column(title)
+        part = "test" if entries[0][1].test is not None else "validation"
+        for column in (f"{part} OA", "95 % interval", "AA", "κ"):
+            table.add_column(column, justify="right")
+        for name, entry in entries:
+            scores = entry.test or entry.validation
+            kappa = "–" if scores.kappa is None else f"{scores.kappa:.4f}"
+            interval = f"{scores.interval[0]:.2%} – {scores.interval[1]:.2%}"
+            table.add_row(name, f"{scores.accuracy:.2%}", interval, f"{scores.average_accuracy:.2%}", kappa)
+        terminal().print()
+        terminal().print(table)
 
 
 def _row(scores: Scores, scene: bool) -> tuple[str, ...]:

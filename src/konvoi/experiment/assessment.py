@@ -21,9 +21,11 @@ from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
 from konvoi.evaluation.scores import Scores, score
 from konvoi.evaluation.several_labels import SeveralLabelScores, score_several
 from konvoi.evaluation.thresholds import tune_thresholds
+from konvoi.experiment.beside import fit_baselines, score_baselines, score_members
 from konvoi.experiment.categories import categories_of
 from konvoi.experiment.material import Material, prepare_again
 from konvoi.experiment.scene_map import scene_map
+from konvoi.models.fusion import FusedNetwork
 from konvoi.parallel.meeting import join
 from konvoi.parallel.ranks import Ranks
 from konvoi.randomness import numpy_stream
@@ -68,6 +70,8 @@ def evaluate(
     material = material or prepare_again(run, data_dir)
     network = material.network
     load_weights(network, kept.weights, run.checkpoints)
+    # Before the test split is opened: what is interrupted here has not read it.
+    baselines = fit_baselines(run.recipe, material) if test and ranks.is_first else []
     started = time.perf_counter()
     dataset, split, recipe = material.dataset, material.split, run.recipe
     place = data_dir if data_dir is not None else run.facts.data.data_dir
@@ -98,6 +102,11 @@ def evaluate(
     if not ranks.is_first:
         return evaluation
     run.write_predictions(parts)
+    opened = parts["test"].positions if test else None
+    if baselines:
+        run.write_baselines(score_baselines(baselines, material, opened))
+    if isinstance(network, FusedNetwork):
+        run.write_members(score_members(network, recipe, material, opened))
     run.write_examples((_patch_examples if dataset.several_labels else _examples)(dataset, judged, validation))
     scene = scene_map(material, test)
     if scene is not None:

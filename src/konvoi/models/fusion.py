@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+FUSIONS = ("average", "majority")
+
 _SMALLEST = 1e-30  # a normal float32; the logarithm of 0 would not be finite
 
 

@@ -45,6 +45,12 @@ class Scale(Section):
     window: PositiveInt | None = Field(default=None, description="side of the centre that is cut out of each image")
     kernel: PositiveInt | None = Field(default=None, description="rows and columns of the first layer's patches")
 
+    @property
+    def in_words(self) -> str:
+        """For example "window 5, kernel 3"."""
+        sides = (("window", self.window), ("kernel", self.kernel))
+        return ", ".join(f"{name} {side}" for name, side in sides if side is not None)
+
     @model_validator(mode="after")
     def _differs(self) -> Self:
         if self.window is None and self.kernel is None:

@@ -96,8 +96,8 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 
 def recipe_fingerprint(recipe: Recipe) -> str:
-    """SHA-256 of all that decides what is learned: the whole recipe but its name, its words and `compute`."""
-    content = recipe.model_dump_json(exclude={"name", "about", "compute"})
+    """SHA-256 of all that decides what is learned: the whole recipe but name, words, `compute` and `baselines`."""
+    content = recipe.model_dump_json(exclude={"name", "about", "compute", "baselines"})
     return hashlib.sha256(content.encode()).hexdigest()
 
 

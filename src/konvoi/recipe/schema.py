@@ -109,9 +109,7 @@ class CubeSource(Section):
         default=None, description="file: .mat, PNG or TIFF, ENVI, or polygons (.geojson, .shp); default: the scene's"
     )
     cube_variable: str | None = Field(default=None, description="in a .mat file; default: the only one that can be it")
-    axes: CubeAxes | None = Field(
-        default=None, description="of a .mat file's array; default: rows-columns-bands"
-    )
+    axes: CubeAxes | None = Field(default=None, description="of a .mat file's array; default: rows-columns-bands")
     ground_truth_variable: str | None = Field(
         default=None, description="in a .mat file; of polygons, the column with the class"
     )
@@ -751,6 +749,9 @@ class Recipe(Section):
     compute: ComputeSection = ComputeSection()
     parallel: ParallelSection = ParallelSection()
     pretraining: Pretraining | None = None
+    baselines: tuple[Literal["rbf-svm", "mlp"], ...] = Field(
+        default=("rbf-svm", "mlp"), description="of a cube: what its test scores are shown against; [] for nothing"
+    )
     seed: int = 0
 
     @property

@@ -202,7 +202,7 @@ def recipes_of(recipe: Recipe, dataset: Dataset, splits: Sequence[str], seed: in
     made = {}
     for name, section in sections.items():
         limited = section.model_copy(update={"labelled": wanted / len(whole[name].train), "labelled_seed": seed})
-        own = recipe.model_copy(update={"split": limited, "seed": seed})
+        own = recipe.model_copy(update={"split": limited, "seed": seed, "baselines": ()})
         made[name] = (Recipe.model_validate(own.model_dump()), _made(dataset, limited, name))
     return made
 
