@@ -29,9 +29,27 @@ def study_labels_command(
         typer.Option("--weights", help="Pretrained: a public set's name, a file, or a run; default: the recipe's."),
     ] = None,
     methods: Annotated[
-        str, typer.Option("--methods", help="Some of scratch, finetune, linear, svm, knn.")
-    ] = "scratch,finetune,linear,svm,knn",
-    shares: Annotated[str, typer.Option("--shares", help="Of the training split's labels.")] = "0.01,0.1,1",
+        str | None,
+        typer.Option(
+            "--methods",
+            help="Some of scratch, finetune, linear, svm, knn, svmnet, rbf-svm; default: all for which there are "
+            "weights, and data that fit.",
+        ),
+    ] = None,
+    shares: Annotated[
+        str | None,
+        typer.Option("--shares", help="Of the training split's labels; default 0.01,0.1,1 without --per-class."),
+    ] = None,
+    per_class: Annotated[
+        str | None, typer.Option("--per-class", metavar="N,N,…", help="Labels a class, as 5,10,20,50,100.")
+    ] = None,
+    svmnet: Annotated[
+        str | None, typer.Option("--svmnet", metavar="RECIPE", help="Whose network the method svmnet fits.")
+    ] = None,
+    least_steps: Annotated[
+        int | None,
+        typer.Option("--least-steps", min=1, help="Optimiser steps that every training gets, however few the labels."),
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1)] = 3,
     overrides: SetOption = None,
     data_dir: DataDirOption = None,
@@ -44,8 +62,10 @@ def study_labels_command(
     from konvoi.studies.label_efficiency import study_labels
     from konvoi.studies.label_figure import label_figure, points_of
 
+    if shares is None:
+        shares = "" if per_class else "0.01,0.1,1"
     try:
-        wanted = [float(share) for share in shares.split(",")]
+        wanted = [float(share) for share in shares.split(",") if share]
     except ValueError:
         raise RecipeError(
             f"--shares {shares}: numbers with commas between them were expected, as 0.01,0.1,1."
@@ -55,8 +75,11 @@ def study_labels_command(
         folder,
         data_dir=data_dir,
         weights=weights,
-        methods=[method.strip() for method in methods.split(",")],
+        methods=None if methods is None else [method.strip() for method in methods.split(",")],
         shares=wanted,
+        per_class=whole_numbers("--per-class", per_class) if per_class else (),
+        forward=None if svmnet is None else load_recipe(svmnet),
+        least_steps=least_steps,
         seeds=seeds,
         tell=lambda line: typer.echo(line, err=True),
     )

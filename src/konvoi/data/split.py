@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from konvoi.data.blocks import divide_in_blocks
-from konvoi.data.dataset import Dataset
+from konvoi.data.dataset import Dataset, Labels
 from konvoi.data.pixels.leakage import Leakage
 from konvoi.data.scene_split import divide_scene, scene_leakage, split_in_words
 from konvoi.data.seal import SealedTest
@@ -90,12 +90,14 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
         method = split_in_words(dataset, settings)
     else:
         train, validation, test, method = _by_parts_or_shares(dataset, settings, source, left_out)
-    if settings.labelled < 1:
-        order = nested_order(dataset.labels[train], settings.labelled_seed)
-        kept = train[np.sort(order[: max(1, round(settings.labelled * len(train)))])]
+    if settings.labelled < 1 or settings.labelled_per_class is not None:
+        kept = train[labelled_part(dataset.labels[train], settings)]
         left_out["of the training split, whose labels are not used"] = np.setdiff1d(train, kept)
         train = kept
-        method = f"{method}; {settings.labelled:.4g} of the training split is used"
+        used = f"{settings.labelled:.4g}"
+        if settings.labelled_per_class is not None:
+            used = f"{settings.labelled_per_class:,} samples a class"
+        method = f"{method}; {used} of the training split {'are' if settings.labelled_per_class else 'is'} used"
     for part, indices in (("training", train), ("validation", validation), ("test", test)):
         if len(indices) == 0:
             raise DataError(f"The {part} split is empty ({method}). Change the split section.")
@@ -112,6 +114,29 @@ def make_split(dataset: Dataset, settings: SplitSection) -> Split:
         not_found=not_found,
         leakage=leakage,
     )
+
+
+def labelled_part(labels: Labels, settings: SplitSection) -> Indices:
+    """Which training samples' labels are used, `(n,)` sorted; fewer always lie inside more.
+
+    Args:
+        labels: of the training samples.
+        settings: a share of them, or a number a class; a class that has fewer gives all.
+
+    Raises:
+        DataError: a number a class is asked for, where a sample may have several labels.
+    """
+    order = nested_order(labels, settings.labelled_seed)
+    if settings.labelled_per_class is None:
+        return np.sort(order[: max(1, round(settings.labelled * len(labels)))])
+    if labels.ndim == 2:
+        raise DataError(
+            "split.labelled_per_class is for samples with one label each, and these may have several. Use "
+            "split.labelled, a share."
+        )
+    of_order = labels[order]
+    first = [order[of_order == label][: settings.labelled_per_class] for label in np.unique(of_order)]
+    return np.sort(np.concatenate(first))
 
 
 def _in_space(

@@ -260,7 +260,16 @@ class SplitSection(Section):
     labelled: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         default=1.0, description="share of the training split whose labels are used; smaller shares lie inside larger"
     )
+    labelled_per_class: PositiveInt | None = Field(
+        default=None, description="training samples of each class whose labels are used, instead of a share"
+    )
     labelled_seed: int = Field(default=0, description="of the order from which `labelled` takes the first ones")
+
+    @model_validator(mode="after")
+    def _labelled_once(self) -> Self:
+        if self.labelled < 1 and self.labelled_per_class is not None:
+            raise ValueError("labelled and labelled_per_class are both given; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _fold_in_range(self) -> Self:
@@ -848,6 +857,7 @@ def _of_gradient_steps(recipe: Recipe) -> dict[str, bool]:
     """Sections that only a training by gradient steps reads, and whether each is as it is by default."""
     budget = BudgetSection(keep=recipe.budget.keep, checkpoint_seconds=recipe.budget.checkpoint_seconds)
     return {
+        "input.crop": recipe.input.crop is None,
         "input.augment": recipe.input.augment == AugmentSection(),
         "input.repeat_rare": recipe.input.repeat_rare is None,
         "pretrained": recipe.pretrained is None,
