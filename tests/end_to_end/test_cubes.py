@@ -58,7 +58,10 @@ def test_a_scene_is_trained_on_and_judged_like_any_other_images(folder: Path) ->
     assert len(run.bands.mean) == len(run.bands)
     assert "synthetic" in run.facts.data.caution
     assert any("marks as bad" in sentence for sentence in run.facts.data.left_out)
-    assert "synthetic" in (folder / "run" / "report.html").read_text()
+    page = (folder / "run" / "report.html").read_text()
+    assert "synthetic" in page
+    assert f"{run.bands.names[0]}, {run.bands.names[1]}, …, {run.bands.names[-1]} ({len(run.bands)} bands)" in page
+    assert "<dt>copies</dt>" not in page
 
 
 def test_it_is_shown_beside_baselines_that_see_single_spectra(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from konvoi.data.band_lists import in_short
 from konvoi.errors import RunError
 from konvoi.evaluation.co_occurrence import co_occurrence, conditional_shares
 from konvoi.evaluation.scores import Scores
@@ -226,6 +227,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(wording, name) for name in _WORDING}
+    environment.filters["in_short"] = in_short
     environment.filters["with_subscripts"] = _with_subscripts
     environment.globals["fitting_digits"] = wording.fitting_digits
     return environment
