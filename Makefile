@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint coverage lock clean
+.PHONY: help demo test gpu-check lint coverage lock clean
 
 help:
 	@echo "make demo      install into $(VENV) and train a CNN on 1,797 real handwritten digits"
 	@echo "make test      install the test extras and run the whole suite"
+	@echo "make gpu-check the tests that need a CUDA device, then the throughput of training on it"
 	@echo "make lint      ruff and mypy"
 	@echo "make coverage  the suite with coverage, child processes included"
 	@echo "make lock      write constraints.txt anew from the newest versions that pyproject.toml admits"
@@ -19,6 +20,11 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+# Without a GPU the tests are skipped, with a reason, and the benchmark says so.
+gpu-check: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python benchmarks/gpu_throughput.py
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check

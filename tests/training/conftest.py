@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from konvoi.experiment import Material, make_batches, make_loss, make_validation, prepare
+from konvoi.parallel.ranks import ALONE, Ranks
 from konvoi.recipe import Recipe, parse_recipe
 from konvoi.training.display import Silence
 from konvoi.training.loop import Training, Validate
@@ -39,7 +40,7 @@ def make_training(tmp_path: Path):
     """A `Training` of a recipe, ready to run, with its material; checkpoints in a folder of the test."""
 
     def make(
-        recipe: Recipe, folder: str = "checkpoints", validate: Validate | None = None
+        recipe: Recipe, folder: str = "checkpoints", validate: Validate | None = None, ranks: Ranks = ALONE
     ) -> tuple[Training, Material]:
         material = prepare(recipe, None)
         checkpoints = tmp_path / folder
@@ -55,6 +56,7 @@ def make_training(tmp_path: Path):
             checkpoints,
             Silence(),
             lambda history: None,
+            ranks=ranks,
         )
         return training, material
 

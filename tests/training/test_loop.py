@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from konvoi.data.batches import Batch
-from konvoi.errors import TrainingDiverged
+from konvoi.errors import RecipeError, TrainingDiverged
 from konvoi.evaluation.validation import ValidationScores
+from konvoi.parallel.ranks import Ranks
 from konvoi.randomness import seed_torch
 from konvoi.training.average import AveragedNetwork
 from konvoi.training.checkpoint import kept_weights
@@ -221,6 +222,14 @@ def test_bfloat16_trains_like_float32_with_float32_weights(small_recipe, make_tr
     history = training.run().history
     assert all(value.dtype == torch.float32 for value in training.network.parameters())
     assert history[-1].validation_accuracy > 0.9
+
+
+def test_graphs_are_for_one_rank_and_compiled_networks(small_recipe, make_training) -> None:
+    with pytest.raises(RecipeError, match="cuda_graphs needs compile: true"):
+        small_recipe("compute.cuda_graphs=true")
+    recipe = small_recipe("compute.cuda_graphs=true", "compute.compile=true")
+    with pytest.raises(RecipeError, match="is for one rank"):
+        make_training(recipe, ranks=Ranks(0, 2))
 
 
 @pytest.mark.gpu

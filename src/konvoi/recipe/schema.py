@@ -700,7 +700,17 @@ class ComputeSection(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "tf32", "bfloat16", "float16"] = "auto"
     channels_last: bool = True
-    compile: bool = False
+    compile: bool = Field(default=False, description="the network by torch.compile; the first steps take a minute")
+    cuda_graphs: bool = Field(
+        default=False,
+        description="with compile, on one GPU: kernels are launched together, which helps where batches are small",
+    )
+
+    @model_validator(mode="after")
+    def _graphs_are_compiled(self) -> Self:
+        if self.cuda_graphs and not self.compile:
+            raise ValueError("cuda_graphs needs compile: true")
+        return self
 
 
 class LocalSgd(Section):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from konvoi.data.batches import Batch, Batches
-from konvoi.errors import RunError, TrainingDiverged, TrainingInterrupted
+from konvoi.errors import RecipeError, RunError, TrainingDiverged, TrainingInterrupted
 from konvoi.evaluation.validation import ValidationScores
 from konvoi.files import remove_leftovers
 from konvoi.memory import keep_freed_memory
@@ -132,7 +132,12 @@ class Training:
             publish: is given the history whenever a checkpoint was written.
             contract: goes into every checkpoint, for whoever has the file and not the run.
             ranks: those that train it together; the first one's weights are given to all.
+
+        Raises:
+            RecipeError: CUDA graphs for several ranks.
         """
+        if recipe.compute.cuda_graphs and ranks.several:
+            raise RecipeError("compute.cuda_graphs is for one rank. With several, use compute.compile alone.")
         self.recipe = recipe
         self.network = lay_out(network, batches.device, recipe.compute.channels_last)
         if ranks.several and recipe.parallel.batch_norm == "synchronised":
@@ -144,7 +149,8 @@ class Training:
         self.scaler = torch.amp.GradScaler(batches.device.type, enabled=precision.needs_scaler)
         self.precision = precision
         self.progress = Progress(recipe=recipe_fingerprint(recipe))
-        self._forward = torch.compile(self.parallel.module) if recipe.compute.compile else self.parallel.module
+        self._graphs = recipe.compute.cuda_graphs
+        self._forward = self._compiled() if recipe.compute.compile else self.parallel.module
         self._ranks = ranks
         self._peak = peak_learning_rate(recipe)
         self._loss = loss
@@ -157,6 +163,12 @@ class Training:
         self._best_weights: dict[str, Tensor] | None = None
         self._saved_at = time.monotonic()
         self._next_agreement = 0
+
+    def _compiled(self) -> Callable[[Tensor], Tensor]:
+        """The network by torch.compile: once for each of the two batch sizes of an epoch, which differ by one."""
+        mode = "reduce-overhead" if self._graphs else None
+        compiled: Callable[[Tensor], Tensor] = torch.compile(self.parallel.module, dynamic=False, mode=mode)
+        return compiled
 
     @property
     def evaluated_network(self) -> nn.Module:
@@ -225,6 +237,9 @@ class Training:
         step = self.step
         set_learning_rate(self.optimiser, self._learning_rate())
         seed_torch(self.recipe.seed, *purpose_of_step(step, self._ranks.rank))
+        if self._graphs:
+            # What a step's graphs have returned may be written over from here on.
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         outcome = train_step(
             self._forward,
             micro_batches,
