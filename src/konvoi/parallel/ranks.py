@@ -65,10 +65,9 @@ class Ranks:
         flat = torch.cat([tensor.reshape(-1) for tensor in floating])
         dist.all_reduce(flat)
         flat /= self.size
-        start = 0
-        for tensor in floating:
-            tensor.copy_(flat[start : start + tensor.numel()].view(tensor.shape))
-            start += tensor.numel()
+        parts = torch.split(flat, [tensor.numel() for tensor in floating])
+        # In one call: on a GPU, a hundred small copies would cost a hundred launches at every step.
+        torch._foreach_copy_(floating, [part.view(tensor.shape) for part, tensor in zip(parts, floating, strict=True)])
 
     def merge_rows(self, rows: NDArray[np.float32]) -> None:
         """Give every rank all rows, in place; each rank has filled its own and left the others 0."""
