@@ -83,7 +83,7 @@ def test_losses_in_bfloat16_are_near_those_in_float32_on_a_processor(network: st
     losses = {}
     for name, device in (("float32", CPU), ("bfloat16", GPU)):
         module, images, labels = made(network, device)
-        optimiser = build_optimiser(recipe_with(network).optim, module.train())
+        optimiser = build_optimiser(recipe_with(network).optimiser, module.train())
         scaler, precision = torch.amp.GradScaler(device.type, enabled=False), Precision(name, "")
         step = (module, (Batch(images, labels),), nn.CrossEntropyLoss(), optimiser, precision, scaler)
         losses[name] = [float(train_step(*step)[0]) for _ in range(steps)]
