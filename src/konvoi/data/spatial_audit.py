@@ -13,6 +13,8 @@ from konvoi.data.geography import arc_of_chord, on_the_sphere
 from konvoi.data.split import Indices, Split
 from konvoi.record import Record
 
+_NAMED = 50
+
 
 class Distances(Record):
     """From each sample of one part to the nearest of another, in kilometres along the ground, centre to centre.
@@ -83,7 +85,8 @@ def findings_in_words(findings: SpatialFindings) -> list[str]:
         if count
     ]
     words += [
-        f"{part} lacks {len(names)} of {len(findings.frequencies[part])} labels: {', '.join(names)}"
+        f"{part} lacks {len(names)} of {len(findings.frequencies[part])} labels: {', '.join(names[:_NAMED])}"
+        f"{f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''}"
         for part, names in findings.lacking.items()
         if names
     ]
