@@ -30,7 +30,7 @@ def test_nothing_stands_out() -> None:
 @pytest.mark.parametrize(
     ("kinds", "share", "change"),
     [
-        ({"data": 0.3}, "30.0%", "a larger network hides it"),
+        ({"data": 0.3}, "30.0%", "little is to be gained"),
         ({"copies_and_changes_of_format": 0.2}, "20.0%", "aten::copy_"),
         ({"conversions_of_precision": 0.25}, "25.0%", "budget.batch"),
         ({"between_operators": 0.4}, "40.0%", "konvoi study batch"),

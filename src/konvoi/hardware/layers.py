@@ -23,22 +23,11 @@ from konvoi.training.precision import Precision
 VIEWS = ("Flatten", "ChannelsLastFlatten", "Identity")
 """Layers that move nothing."""
 
-NORMALISATION = ("BatchNorm2d", "SyncBatchNorm")
 _NORMALISATION_OPERATIONS = 6
 """Of a value: one for the mean, three for the variance, two to scale and shift."""
 
-_KINDS = {
-    "Conv2d": "convolution",
-    "Linear": "dense",
-    "BatchNorm2d": "normalisation",
-    "SyncBatchNorm": "normalisation",
-    "MaxPool2d": "pooling",
-    "AvgPool2d": "pooling",
-    "AdaptiveAvgPool2d": "pooling",
-    "AdaptiveMaxPool2d": "pooling",
-}
 KINDS = ("convolution", "dense", "normalisation", "activation", "pooling")
-"""Of layers, in the order of tables and figures."""
+"""Of layers, in the order of tables and figures; what works value by value, dropout too, counts as activation."""
 
 _WARM_UP = 3
 
@@ -83,7 +72,7 @@ class NetworkPoints(Record):
     """
 
     network: str
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     batch: int
     precision: str
     layers: tuple[LayerPoint, ...]
@@ -106,6 +95,15 @@ class NetworkPoints(Record):
         return shares
 
 
+def kind_of_layer(layer: LayerSummary) -> str:
+    """One of `KINDS`."""
+    if layer.multiply_adds:
+        return "dense" if layer.kind == "Linear" else "convolution"
+    if "Norm" in layer.kind:
+        return "normalisation"
+    return "pooling" if "Pool" in layer.kind else "activation"
+
+
 def layer_cost(layer: LayerSummary, batch: int, item: int) -> tuple[int, int]:
     """Operations of a layer over a batch, and the bytes that it moves at least, with entries of `item` bytes.
 
@@ -115,7 +113,7 @@ def layer_cost(layer: LayerSummary, batch: int, item: int) -> tuple[int, int]:
     parameters = layer.weights + layer.biases
     if layer.multiply_adds:
         return 2 * layer.multiply_adds * batch, (values_in + values_out + parameters) * item
-    if layer.kind in NORMALISATION:
+    if kind_of_layer(layer) == "normalisation":
         return _NORMALISATION_OPERATIONS * values_in, (2 * values_in + values_out + parameters) * item
     return values_in, (values_in + values_out) * item
 
@@ -151,17 +149,16 @@ def place_layers(
         points.append(
             LayerPoint(
                 name=layer.name,
-                kind=_KINDS.get(layer.kind, "activation"),
+                kind=kind_of_layer(layer),
                 flop=flop,
                 bytes=moved,
                 predicted=roofline.seconds(flop, moved, precision.name),
                 seconds=measured[layer.name].pop(0),
             )
         )
-    _, channels, height, width = images.shape
     return NetworkPoints(
         network=name,
-        image_shape=(channels, height, width),
+        image_shape=tuple(images.shape[1:]),
         batch=len(images),
         precision=precision.name,
         layers=tuple(points),

@@ -80,7 +80,7 @@ def waits_for_data(summary: TimelineSummary, recipe: Recipe, _: Circumstances) -
             "Try fewer changes, and see what that costs in accuracy."
         )
     else:
-        change = "The images are in memory, so this is gathering and normalising them; a larger network hides it."
+        change = "The images are in memory, so this is gathering and normalising them: little is to be gained."
     return Advice(found=f"{share:.1%} of the step waits for data.", change=change)
 
 

@@ -47,7 +47,7 @@ class Recording:
         precision: of the forward pass.
         best_precision: that `auto` would choose here.
         threads: of the processor.
-        batch: samples of a step on this rank.
+        batch: samples of the largest step on this rank.
         ranks: how many there were.
     """
 
@@ -89,8 +89,7 @@ def record_steps(recipe: Recipe, steps: int, data_dir: Path | None = None) -> Re
         training.take_step(next(batches))
     _wait_for(device)
     started = time.perf_counter()
-    for _ in range(steps):
-        samples = _step(training, batches)
+    samples = max([_step(training, batches) for _ in range(steps)])
     _wait_for(device)
     seconds = (time.perf_counter() - started) / steps
     if not ranks.is_first:
