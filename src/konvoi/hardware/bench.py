@@ -131,38 +131,51 @@ def measure_machine(
     keep_freed_memory()
     results = []
     for device in present_devices():
-        units, missing = precisions_of(device)
-        measured: list[Measurement] = []
-        if device.type == "cpu":
-            for count in threads:
-                tell(f"processor, {count} thread{'s' if count > 1 else ''}")
-                with with_threads(count):
-                    measured += measure_work(device, list(units), sizes(device), seconds, count)
-            most: int | None = threads[-1]
-        else:
-            tell(f"GPU {device.index}: {torch.cuda.get_device_name(device)}")
-            own = sizes(device)
-            measured += [measure_host_to_device(device, own.array, seconds, pinned) for pinned in (False, True)]
-            measured += measure_work(device, list(units), own, seconds)
-            most = None
-        roofline = roofline_of([entry for entry in measured if entry.threads == most])
-        tell(f"layers of {recipe.name}")
-        with with_threads(threads[-1]):
-            points = _place(recipe, image_shape, classes, device, roofline, batch)
-        environment = describe_environment(device)
-        results.append(
-            DeviceResult(
-                device=str(device),
-                name=environment.get("gpu", environment["processor"]),
-                precisions=units,
-                left_out=missing,
-                measurements=tuple(measured),
-                roofline=roofline,
-                network=points,
-            )
-        )
+        # Streams and events belong to the GPU that is current.
+        with torch.cuda.device(device) if device.type == "cuda" else with_threads(threads[-1]):
+            results.append(_measure_device(device, recipe, image_shape, classes, threads, batch, seconds, sizes, tell))
     environment = describe_environment(torch.device("cpu")) | {"threads": ", ".join(map(str, threads))}
     return HardwareResult(created=datetime.now(UTC), environment=environment, load=load, devices=tuple(results))
+
+
+def _measure_device(
+    device: torch.device,
+    recipe: Recipe,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    threads: Sequence[int],
+    batch: int | None,
+    seconds: float,
+    sizes: Callable[[torch.device], Sizes],
+    tell: Tell,
+) -> DeviceResult:
+    units, missing = precisions_of(device)
+    own = sizes(device)
+    measured: list[Measurement] = []
+    most: int | None = None
+    if device.type == "cpu":
+        most = threads[-1]
+        for count in threads:
+            tell(f"processor, {count} thread{'s' if count > 1 else ''}")
+            with with_threads(count):
+                measured += measure_work(device, list(units), own, seconds, count)
+    else:
+        tell(f"GPU {device.index}: {torch.cuda.get_device_name(device)}")
+        measured += [measure_host_to_device(device, own.array, seconds, pinned) for pinned in (False, True)]
+        measured += measure_work(device, list(units), own, seconds)
+    roofline = roofline_of([entry for entry in measured if entry.threads == most])
+    tell(f"layers of {recipe.name}")
+    points = _place(recipe, image_shape, classes, device, roofline, batch)
+    environment = describe_environment(device)
+    return DeviceResult(
+        device=str(device),
+        name=environment.get("gpu", environment["processor"]),
+        precisions=units,
+        left_out=missing,
+        measurements=tuple(measured),
+        roofline=roofline,
+        network=points,
+    )
 
 
 def measure_work(
