@@ -125,7 +125,7 @@ def main() -> None:
         print(f"| {shown} | `konvoi data pack`, once | {packed:,.0f} | | | |")
         for label, epochs in (
             ("an epoch from the store", None),
-            *((f"{e} epochs, packing included", e) for e in EPOCHS),
+            *((f"{e} epoch{'' if e == 1 else 's'}, packing included", e) for e in EPOCHS),
         ):
             rates = [1 / (1 / rate["store"] + (1 / rate["packing"] / epochs if epochs else 0)) for rate in ours]
             ratios = [own / other for own, other in zip(rates, theirs, strict=True)]

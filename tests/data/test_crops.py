@@ -18,6 +18,7 @@ from konvoi.data.cropped import CroppedImages
 from konvoi.data.crops import Crops, RandomCrops, centre_crops
 from konvoi.data.dataset import Dataset
 from konvoi.data.images import read_batches, reader
+from konvoi.data.patch_arrays import GridArrays, PatchArrays
 from konvoi.data.resample import crop_bytes, crop_each
 from konvoi.data.statistics import patch_moments
 from konvoi.errors import RecipeError
@@ -210,6 +211,28 @@ class TestBatches:
         found = Preparation(bands, CPU).normalise(values)
         assert found.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(found, expected)
+
+
+def test_bands_of_several_grids_are_cropped_on_one_grid() -> None:
+    stream = np.random.default_rng(1)
+    fine = stream.integers(0, 4000, (6, 2, 24, 24)).astype(np.uint16)
+    coarse = stream.integers(0, 4000, (6, 1, 12, 12)).astype(np.uint16)
+    grids = [GridArrays((fine[:4], fine[4:]), (0, 2)), GridArrays((coarse[:4], coarse[4:]), (1,))]
+    patches = PatchArrays(grids, np.array([5, 0, 3, 4]), np.zeros((4, 3, 3)))
+    whole = CroppedImages(patches, CropSection(size=10, centre=0.75))
+    assert whole.shape == (4, 3, 10, 10)
+    assert not whole.holds_bytes
+    positions = np.array([2, 0])
+    expected = crop_each(
+        torch.from_numpy(patches[positions]), Crops(np.full((2, 4), [3, 3, 18, 18]), np.zeros(2, bool), 10)
+    )
+    (found,) = read_batches(whole, reader(whole, CPU), [positions])
+    torch.testing.assert_close(found, expected)
+    np.testing.assert_allclose(whole[positions], expected.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(whole[2], expected[0].numpy(), rtol=1e-6)
+    own = RandomCrops(whole.settings, True, 3).of(0, 0, whole.stored_size, whole.aspects[positions])
+    (found,) = read_batches(whole, reader(whole, CPU), [positions], None, [own])
+    torch.testing.assert_close(found, crop_each(torch.from_numpy(patches[positions]), own))
 
 
 @pytest.mark.gpu
