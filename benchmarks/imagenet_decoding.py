@@ -54,7 +54,7 @@ def write_pictures(pictures: Path, folder: Path) -> dict[str, Path]:
         (sets["as they are"] / name).write_bytes(content)
         picture = Image.open(io.BytesIO(content)).convert("RGB")
         size = (500, 375) if picture.width >= picture.height else (375, 500)
-        # Enlarged pictures have little fine detail: at this quality a file is as large as ILSVRC's, about 110 kB.
+        # Enlarged pictures have little fine detail: at this quality a file comes near ILSVRC's 110 kB.
         picture.resize(size, Image.Resampling.BICUBIC).save(sets["500 × 375"] / name, quality=97)
     return sets
 
