@@ -56,7 +56,7 @@ def print_variants(results: Sequence[VariantResult], question: str, impossible: 
         table.add_row(variant.name, f"{variant.lr:g}", speed, str(variant.seeds), *spread)
     console = terminal()
     console.print(table)
-    where = results[0].device if results[0].device != "cpu" else f"cpu, {results[0].threads} threads"
+    where = results[0].device if results[0].device != "cpu" else f"cpu, {counted(results[0].threads, 'thread')}"
     epochs = max(result.epochs for result in results)
     console.print(
         f"\non {where}; {counted(epochs, 'epoch')} each, scored by the last one's weights; samples/s of training "

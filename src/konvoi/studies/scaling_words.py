@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from konvoi.parallel.exchange import Exchange
 from konvoi.recipe import Recipe
-from konvoi.report.wording import counted
+from konvoi.report.wording import counted, percent
 from konvoi.studies.extrapolation import LEAST_EFFICIENCY, Extrapolation
 from konvoi.studies.scale_results import MODES, ScaleResult, compare
 
@@ -17,6 +17,9 @@ PUBLISHED = (
     "et al., arXiv:1706.02677)",
 )
 """Published experience to compare with."""
+
+
+_LEAST = percent(LEAST_EFFICIENCY, 0)
 
 
 def conditions(recipe: Recipe, results: Sequence[ScaleResult]) -> list[str]:
@@ -51,9 +54,8 @@ def findings(
             entry for entry in compare(results) if entry.result.mode == mode and entry.efficiency < LEAST_EFFICIENCY
         ]
         if below:
-            sentences.append(
-                f"{mode} scaling, measured: {below[0].efficiency:.0%} efficiency at {below[0].result.ranks} ranks"
-            )
+            efficiency, ranks = percent(below[0].efficiency, 0), below[0].result.ranks
+            sentences.append(f"{mode} scaling, measured: {efficiency} efficiency at {ranks} ranks")
     if not exchanges:
         sentences.append(
             "no model of more ranks: no run has an exchange.json, which `konvoi train --measure-exchange` writes on "
@@ -63,10 +65,10 @@ def findings(
     if not extrapolations:
         sentences.append("no model of more ranks: it needs two sizes, one of them of several ranks")
         return sentences
-    ranks = ", ".join(str(count) for count in sorted({exchange.ranks for exchange in exchanges}))
+    sizes = ", ".join(str(count) for count in sorted({exchange.ranks for exchange in exchanges}))
     kind = exchanges[0].backend
     for extrapolation in {entry.network.algorithm: entry for entry in extrapolations}.values():
-        sentences.append(f"all-reduce between {ranks} ranks ({kind}), as {_network(extrapolation)}")
+        sentences.append(f"all-reduce between {sizes} ranks ({kind}), as {_network(extrapolation)}")
     sentences += [_falls(extrapolation) for extrapolation in extrapolations]
     if all("one host" in result.ranks_in_words for result in results if result.ranks > 1):
         sentences.append(
@@ -86,7 +88,7 @@ def _network(extrapolation: Extrapolation) -> str:
         bandwidth = f"bandwidth {_gigabytes(network.bandwidth)} GB/s (95 %: {ends})"
     return (
         f"{network.algorithm}: latency {_micro(network.latency)} µs (95 %: {_micro(low)} – {_micro(high)}), "
-        f"{bandwidth}; off by {network.error:.0%} on average"
+        f"{bandwidth}; off by {percent(network.error, 0)} on average"
     )
 
 
@@ -95,15 +97,15 @@ def _falls(extrapolation: Extrapolation) -> str:
     earliest, latest = extrapolation.falls_at_interval
     where = f"{extrapolation.mode} scaling by the {extrapolation.network.algorithm}: "
     if extrapolation.falls_at is None:
-        until = f"efficiency stays above {LEAST_EFFICIENCY:.0%} up to {last:,} ranks"
+        until = f"efficiency stays above {_LEAST} up to {last:,} ranks"
         spread = f" (95 %: falls below from {earliest:,.0f} ranks on at the earliest)" if earliest is not None else ""
     else:
         at = "already at" if extrapolation.falls_at == extrapolation.ranks[0] else "at about"
-        until = f"efficiency falls under {LEAST_EFFICIENCY:.0%} {at} {extrapolation.falls_at:,} ranks"
+        until = f"efficiency falls under {_LEAST} {at} {extrapolation.falls_at:,} ranks"
         from_ = f"{earliest:,.0f}" if earliest is not None else f"more than {last:,}"
         to = f"{latest:,.0f}" if latest is not None else f"more than {last:,}"
         spread = f" (95 %: {from_} – {to})"
-    return f"{where}{until}{spread}; the model misses the measured steps by {extrapolation.error:.1%}"
+    return f"{where}{until}{spread}; the model misses the measured steps by {percent(extrapolation.error)}"
 
 
 def _micro(seconds: float) -> str:
