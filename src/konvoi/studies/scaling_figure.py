@@ -64,14 +64,15 @@ def _draw_efficiency(axes: Axes, mode: Mode, own: Sequence[Compared], models: Se
         axes.set_xticks(ranks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.set_title(f"{mode.capitalize()} scaling: efficiency, measured{' and modelled' if models else ''}")
     axes.set_xlabel("ranks (logarithmic)", loc="right")
-    height = float("inf")
-    for end, count, name, colour in sorted(ends, reverse=True):
-        height = min(end, height - 0.075)
+    height = -1.0
+    for end, count, name, colour in sorted(ends):
+        # Names stand beside their lines' ends, pushed up where two would touch.
+        height = max(end, height + 0.075, 0.02)
         axes.annotate(
-            name, (count, max(height, 0.02)), xytext=(6, 0), textcoords="offset points", va="center", color=colour,
+            name, (count, height), xytext=(6, 0), textcoords="offset points", va="center", color=colour,
             fontsize=9.5, annotation_clip=False,
         )  # fmt: skip
 
@@ -85,7 +86,7 @@ def _draw_shares(axes: Axes, own: Sequence[Compared]) -> None:
         axes.bar(places, shares, 0.62, bottom=below, color=colour, alpha=opacity, linewidth=0, label=name)
         below = [before + share for before, share in zip(below, shares, strict=True)]
     axes.set_ylim(0, 1.0)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     _name_sizes(axes, own)
     axes.set_title("Where the time goes", pad=9.0 + _LEGEND)
     axes.legend(
