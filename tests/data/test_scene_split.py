@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_cubes import RECIPE, field_map, write_cube
+from PIL import Image
 from scipy.io import savemat
 
 from konvoi.data.dataset import Dataset
@@ -19,6 +19,7 @@ from konvoi.errors import DataError
 from konvoi.experiment import prepare
 from konvoi.experiment.material import data_facts
 from konvoi.recipe import Recipe, parse_recipe
+from made_cubes import RECIPE, field_map, write_cube
 
 TRUTH = field_map()
 
@@ -107,15 +108,17 @@ def test_labels_that_are_not_used_are_no_training_pixels(folder: Path) -> None:
     assert sum(few.leakage.counts["train"]) == len(few.train) == round(0.01 * len(whole.train))
 
 
-@pytest.mark.parametrize("kind", ["npy", "mat"])
+@pytest.mark.parametrize("kind", ["npy", "mat", "png"])
 def test_a_map_of_ones_own(folder: Path, tmp_path: Path, kind: str) -> None:
     codes = np.zeros(TRUTH.shape, dtype=np.uint8)
     codes[:, :20], codes[:, 24:34], codes[:, 38:] = 7, 8, 9
     path = tmp_path / f"parts.{kind}"
     if kind == "npy":
         np.save(path, codes)
-    else:
+    elif kind == "mat":
         savemat(path, {"parts": codes})
+    else:
+        Image.fromarray(codes).save(path)
     own = {"method": "map", "file": str(path), "train": 7, "validation": 8, "test": 9}
     dataset, split = divided(folder, pixels=own)
     parts = parts_map(dataset, parts_of(split))

@@ -68,6 +68,7 @@ def print_variants(results: Sequence[VariantResult], question: str, impossible: 
 
 def print_leakage_study(results: Sequence[LeakageResult]) -> None:
     """A row for each split: its scores with their spread, and what the audit found."""
+    from konvoi.data.pixels.leakage import percent
     from konvoi.report.wording import counted
     from konvoi.studies.leakage import summarise
 
@@ -83,8 +84,8 @@ def print_leakage_study(results: Sequence[LeakageResult]) -> None:
             summary.name,
             f"{summary.train:,.0f}",
             f"{summary.test:,.0f}",
-            f"{summary.holding:.1%}",
-            f"{summary.pixels:.1%}",
+            percent(summary.holding),
+            percent(summary.pixels),
             f"{100 * oa:.2f}" + ("" if oa_spread is None else f" ± {100 * oa_spread:.2f}"),
             f"{100 * aa:.2f}" + ("" if aa_spread is None else f" ± {100 * aa_spread:.2f}"),
             f"{kappa:.4f}" + ("" if kappa_spread is None else f" ± {kappa_spread:.4f}"),
@@ -100,6 +101,6 @@ def print_leakage_study(results: Sequence[LeakageResult]) -> None:
     for summary in summaries:
         if summary.holding:
             console.print(
-                f"{summary.name}: {summary.holding:.1%} of test windows contain training pixels; as many drawn at "
-                f"random would be in {summary.expected:.1%}"
+                f"{summary.name}: {percent(summary.holding)} of test windows contain training pixels; as many drawn at "
+                f"random would be in {percent(summary.expected)}"
             )

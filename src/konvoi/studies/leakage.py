@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from konvoi.data.dataset import Dataset
+from konvoi.data.pixels.leakage import percent
 from konvoi.data.pixels.parts import PartsMap
 from konvoi.data.scene_split import parts_map
 from konvoi.data.sources import read_source
@@ -102,12 +103,14 @@ class Panel:
 
     Attributes:
         name: of the split.
+        data: name of the data.
         leaks: whether it leaks.
         parts: `(H, W)`.
         wrong: `(H, W)`: 1 where a test pixel was classified wrongly, 0 where rightly, -1 elsewhere.
     """
 
     name: str
+    data: str
     leaks: bool
     parts: PartsMap
     wrong: NDArray[np.int8]
@@ -184,7 +187,7 @@ def study_leakage(
             write_results(folder, results)
             tell(
                 f"{called(name, result.leaks)}, seed {seed}: OA {test.accuracy:.2%}, AA {test.average_accuracy:.2%}; "
-                f"{result.train:,} training pixels, in {result.holding:.1%} of {result.test:,} test windows"
+                f"{result.train:,} training pixels, in {percent(result.holding)} of {result.test:,} test windows"
             )
     return [result for result in results if result.split in splits and result.seed < seeds]
 
@@ -240,7 +243,7 @@ def panels(
         rows, columns = dataset.images.pixels[predictions.positions].T
         wrong[rows, columns] = predictions.probabilities.argmax(axis=1) != predictions.labels
         assert split.leakage is not None
-        found.append(Panel(name, split.leakage.leaks, parts_map(dataset, positions), wrong))
+        found.append(Panel(name, dataset.name, split.leakage.leaks, parts_map(dataset, positions), wrong))
     return found
 
 

@@ -38,10 +38,10 @@ def leakage_figure(panels: Sequence[Panel], results: Sequence[LeakageResult], ti
     def place(left: float, top: float, width: float, tall: float) -> Axes:
         return figure.add_axes((left / across, 1 - (top + tall) / down, width / across, tall / down))
 
-    if title:
-        figure.text(
-            _LEFT / across, 1 - 4 / down, title, ha="left", va="top", fontsize=10.5, fontweight="bold", color=INK
-        )
+    figure.text(
+        _LEFT / across, 1 - 4 / down, " · ".join(filter(None, (title, panels[0].data))),
+        ha="left", va="top", fontsize=10.5, fontweight="bold", color=INK,
+    )  # fmt: skip
     for number, panel in enumerate(panels):
         left = _LEFT + number * (_COLUMN + _GAP)
         show_map(place(left, _HEAD, _COLUMN, height), parts_picture(panel.parts))
@@ -93,7 +93,7 @@ def _draw_scores(axes: Axes, names: Sequence[str], results: Sequence[LeakageResu
             axes.plot([x - 13, x + 13], [mean, mean], color=colour, linewidth=2.2)
             axes.plot([x] * len(values), values, color=colour, marker=marker, markersize=4.5, linestyle="", alpha=0.55)
             axes.annotate(
-                f"{kind} {mean:.3f}" if kind == "κ" else f"{kind} {mean:.1%}", (x, max(values)), xytext=(0, 6),
+                f"{kind} {mean:.4f}" if kind == "κ" else f"{kind} {mean:.2%}", (x, max(values)), xytext=(0, 6),
                 textcoords="offset points", ha="center", fontsize=8.5, color=colour,
             )  # fmt: skip
     axes.set_xlim(0, len(names) * step - _GAP)
