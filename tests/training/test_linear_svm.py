@@ -176,8 +176,20 @@ class TestClassifier:
         decisions[np.arange(300), labels] += 1
         found = fit_temperature(decisions, labels)
 
-        def cross_entropy(temperature: float) -> float:
-            return float(-log_softmax(decisions / temperature, axis=1)[np.arange(300), labels].mean())
+        counts = np.bincount(labels)
 
-        tried = np.geomspace(0.05, 20, 400)
+        def cross_entropy(temperature: float) -> float:
+            # Of each class one sample more of every other class, worked sample by sample.
+            total = 0.0
+            for row, label in zip(log_softmax(decisions / temperature, axis=1), labels, strict=True):
+                total -= (counts[label] * row[label] + row.sum()) / (counts[label] + 3)
+            return total / len(labels)
+
+        tried = np.geomspace(0.05, 20, 200)
         assert cross_entropy(found) <= min(map(cross_entropy, tried)) + 1e-7
+
+    def test_held_out_samples_that_are_all_right_are_no_certainty(self) -> None:
+        labels = np.repeat([0, 1], 20)
+        decisions = np.where(labels[:, None] == np.arange(2), 1.0, -1.0)
+        probability = 1 / (1 + np.exp(-2 / fit_temperature(decisions, labels)))
+        assert probability == pytest.approx(21 / 22, abs=1e-3)

@@ -51,7 +51,7 @@ class LinearClassifier:
         accuracy: of the cross-validation at this C; None where there were too few samples for one.
         temperature: by which decision values are divided to be logits: that of the lowest cross-entropy on the samples
             held out in the cross-validation (C. Guo et al., "On calibration of modern neural networks", ICML 2017,
-            section 4.2).
+            section 4.2), with a prior.
     """
 
     weights: NDArray[np.float64]
@@ -185,14 +185,21 @@ def deal_folds(
 
 
 def fit_temperature(decisions: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """The T of lowest cross-entropy of softmax(decisions / T), within 0.01 … 100."""
+    """The T of lowest cross-entropy of softmax(decisions / T), within 0.01 … 100.
+
+    Against targets that leave room for a sample of each other class, (n + 1) / (n + K) for a class of n samples and
+    1 / (n + K) for the others: held-out samples that are all right would else be a reason for certainty (J. Platt,
+    "Probabilistic outputs for support vector machines", 1999, for two classes).
+    """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
-    rows = np.arange(len(labels))
+    classes = decisions.shape[1]
+    of_class = np.bincount(labels, minlength=classes)[labels][:, None]
+    targets = (1.0 + of_class * (labels[:, None] == np.arange(classes))) / (of_class + classes)
 
     def cross_entropy(logarithm: float) -> float:
-        return float(-log_softmax(decisions * np.exp(-logarithm), axis=1)[rows, labels].mean())
+        return float(-(targets * log_softmax(decisions * np.exp(-logarithm), axis=1)).sum(axis=1).mean())
 
     return float(np.exp(minimize_scalar(cross_entropy, bounds=(np.log(0.01), np.log(100)), method="bounded").x))
 
