@@ -14,6 +14,7 @@ from konvoi.data.sources import read_source
 from konvoi.errors import DataError, RecipeError, RunError
 from konvoi.recipe import Recipe, parse_recipe
 from konvoi.run import load_run
+from konvoi.studies.folder import leaking_runs
 from konvoi.studies.leakage import LeakageResult, panels, recipes_of, study_leakage, summarise
 from konvoi.studies.leakage_figure import RIGHT, errors_picture, leakage_figure
 from made_cubes import RECIPE, field_map, write_cube
@@ -57,6 +58,9 @@ def test_a_study_from_splits_to_figure(
     assert run.evaluation is not None
     assert run.evaluation.test_reads == 1
     assert results[3].overall_accuracy == run.evaluation.test.accuracy  # type: ignore[union-attr]
+
+    assert leaking_runs(folder)
+    assert not leaking_runs(tmp_path)
 
     maps = panels(recipe, folder, SPLITS, data_dir=data)
     for panel, result in zip(maps, results[:3], strict=True):

@@ -55,10 +55,11 @@ def study_labels_command(
     data_dir: DataDirOption = None,
 ) -> None:
     """Draw the test score against the number of labels, for several ways to use them."""
-    from konvoi.console.studies import print_label_study
+    from konvoi.console.studies import print_label_study, print_leaking
     from konvoi.errors import RecipeError
     from konvoi.recipe import load_recipe
-    from konvoi.studies.folder import write_figure
+    from konvoi.report.palette import call_leaking
+    from konvoi.studies.folder import leaking_runs, write_figure
     from konvoi.studies.label_efficiency import study_labels
     from konvoi.studies.label_figure import label_figure, points_of
 
@@ -83,8 +84,10 @@ def study_labels_command(
         seeds=seeds,
         tell=lambda line: typer.echo(line, err=True),
     )
-    figure = write_figure(folder, "labels", label_figure(results))
+    leaks = leaking_runs(folder)
+    figure = write_figure(folder, "labels", call_leaking(label_figure(results), leaks))
     print_label_study(points_of(results), results[0].measure)
+    print_leaking(leaks)
     typer.echo(f"figure: {figure}")
 
 
@@ -104,10 +107,11 @@ def study_batch_command(
     data_dir: DataDirOption = None,
 ) -> None:
     """Draw speed and validation error against the batch: too small is slow, too large may generalise worse."""
-    from konvoi.console.studies import print_variants
+    from konvoi.console.studies import print_leaking, print_variants
     from konvoi.recipe import load_recipe
+    from konvoi.report.palette import call_leaking
     from konvoi.studies.batch_size import study_batch_size
-    from konvoi.studies.folder import write_figure
+    from konvoi.studies.folder import leaking_runs, write_figure
     from konvoi.studies.variant_figure import batch_figure
 
     results = study_batch_size(
@@ -120,8 +124,10 @@ def study_batch_command(
         data_dir=data_dir,
         tell=lambda line: typer.echo(line, err=True),
     )
-    figure = write_figure(folder, "batch", batch_figure(results))
+    leaks = leaking_runs(folder)
+    figure = write_figure(folder, "batch", call_leaking(batch_figure(results), leaks))
     print_variants(results, "batch", {})
+    print_leaking(leaks)
     typer.echo(f"figure: {figure}")
 
 
@@ -138,9 +144,10 @@ def study_precision_command(
     data_dir: DataDirOption = None,
 ) -> None:
     """Train in every precision that the machine can do: speed and validation score side by side."""
-    from konvoi.console.studies import print_variants
+    from konvoi.console.studies import print_leaking, print_variants
     from konvoi.recipe import load_recipe
-    from konvoi.studies.folder import write_figure
+    from konvoi.report.palette import call_leaking
+    from konvoi.studies.folder import leaking_runs, write_figure
     from konvoi.studies.precisions import study_precisions
     from konvoi.studies.variant_figure import precision_figure
 
@@ -153,8 +160,10 @@ def study_precision_command(
         data_dir=data_dir,
         tell=lambda line: typer.echo(line, err=True),
     )
-    figure = write_figure(folder, "precision", precision_figure(results))
+    leaks = leaking_runs(folder)
+    figure = write_figure(folder, "precision", call_leaking(precision_figure(results), leaks))
     print_variants(results, "precision", impossible)
+    print_leaking(leaks)
     typer.echo(f"figure: {figure}")
 
 

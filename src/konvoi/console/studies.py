@@ -66,6 +66,14 @@ def print_variants(results: Sequence[VariantResult], question: str, impossible: 
         console.print(f"left out: {name}. {reason}")
 
 
+def print_leaking(leaks: bool) -> None:
+    """Below a table: that its scores are those of a split that leaks, where it is so."""
+    if leaks:
+        terminal().print(
+            "caution: leaking split; what its windows contain stands in the report of each run", style="bold"
+        )
+
+
 def print_leakage_study(results: Sequence[LeakageResult]) -> None:
     """A row for each split: its scores with their spread, and what the audit found."""
     from konvoi.data.pixels.leakage import percent

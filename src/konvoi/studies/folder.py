@@ -92,3 +92,11 @@ def write_figure(folder: Path, name: str, figure: Figure) -> Path:
     for kind in ("svg", "png"):
         write_aside(folder / f"{name}.{kind}", partial(figure.savefig, format=kind, dpi=160))
     return folder / f"{name}.png"
+
+
+def leaking_runs(folder: Path) -> bool:
+    """Whether a run of the study was trained under a split that leaks, which its table and figure then say."""
+    from konvoi.run import Run
+
+    runs = [Run(place.parent) for place in sorted((folder / "runs").glob("*/run.json"))]
+    return any(run.facts.data.leaks for run in runs)
