@@ -9,6 +9,7 @@ from torch import nn
 
 from konvoi.errors import RecipeError
 from konvoi.models.build import build_network
+from konvoi.models.fully_convolutional import fully_convolutional
 from konvoi.models.fusion import CentreCrop, Fusion
 from konvoi.models.summary import summarise
 from konvoi.models.svmnet import single_networks
@@ -46,13 +47,31 @@ def test_over_space_spectrum_and_both(sections: str, shape: tuple[int, int, int]
 def test_a_spectral_network_of_one_pixel_by_hand() -> None:
     network = network_of("  layers: [{maps: 1, kernel: 1, bands: 3}]", (5, 1, 1), classes=2)
     with torch.no_grad():
-        network.get_submodule("conv1").weight.copy_(torch.tensor([1.0, 0.0, -1.0]).view(1, 1, 3, 1, 1))
+        network.get_submodule("conv1").weight.copy_(torch.tensor([1.0, 0.0, -1.0]).view(1, 1, 1, 1, 3))
         network.get_submodule("conv1").bias.fill_(0.5)
         network.get_submodule("logits").weight.copy_(torch.tensor([[1.0, 10.0, 100.0], [0.0, 0.0, 0.0]]))
         network.get_submodule("logits").bias.zero_()
         answer = network(torch.tensor([5.0, 1.0, 4.0, 9.0, 4.2]).view(1, 5, 1, 1))
     # 5 − 4 + ½ = 1.5; 1 − 9 + ½ < 0; 4 − 4.2 + ½ = 0.3
     assert answer[0, 0].item() == pytest.approx(1.5 + 100 * 0.3, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        "  layers: [{maps: 4}, {maps: 6, pool: max}]",
+        "  layers: [{maps: 4, bands: 5, band_stride: 2, pool: max, pool_size: 1, band_pool: 2}, {maps: 6}]",
+        "  layers: [{maps: 4, bands: 5, kernel: 1}, {maps: 3, bands: 3}]",
+    ],
+)
+def test_over_a_scene_it_runs_once_and_says_the_same(sections: str) -> None:
+    network = network_of(sections, (12, 7, 7)).eval()
+    picture = torch.randn((1, 12, 15, 11), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        dense = fully_convolutional(network, (7, 7))(picture.clone())
+        windows = picture[0].unfold(1, 7, 1).unfold(2, 7, 1).permute(1, 2, 0, 3, 4).flatten(0, 1)
+        expected = network(windows).T.reshape(1, 5, 9, 5)
+    torch.testing.assert_close(dense, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_scales_are_members_with_their_own_window_and_kernel() -> None:
@@ -122,7 +141,7 @@ class TestFusion:
             "  layers: [{maps: 4, kernel: 5}, {maps: 4, kernel: 5}]",
             r"network.layers.1: the maps before it are 4×4 pixels",
         ),
-        ("  layers: [{maps: 4, bands: 9}]", "too small for patches of 9×3×3"),
+        ("  layers: [{maps: 4, bands: 9}]", "too small for patches of 3×3×9"),
         ("  layers: [{maps: 4}]\n  scales: [{window: 9}, {window: 5}]", "9 pixels cannot be cut out of images of 8×8"),
         (
             "  layers: [{maps: 4, padding: same}]\n  scales: [{kernel: 2}, {kernel: 3}]",

@@ -8,15 +8,16 @@ How the filters are found is in `training.forward`; here they are weights as any
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from konvoi.errors import RecipeError
+from konvoi.models.cnn import GLOBAL_POOLS
 from konvoi.models.fusion import CentreCrop, FusedNetwork
 from konvoi.models.layers import ChannelsLastFlatten
+from konvoi.models.spectrum import SpectrumAsAxis, SpectrumAsChannels
 from konvoi.recipe.convolutional_svm import Scale, SvmLayer, SvmNetwork
 
 Pool = type[nn.Module]
@@ -25,26 +26,6 @@ _POOLS: dict[str, tuple[Pool, Pool]] = {
     "max": (nn.MaxPool2d, nn.MaxPool3d),
     "average": (nn.AvgPool2d, nn.AvgPool3d),
 }
-_GLOBAL_POOLS: dict[str, tuple[Pool, Pool]] = {
-    "max": (nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
-    "average": (nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
-}
-
-
-class BandsToDepth(nn.Module):
-    """The channels become an axis of their own, along which filters can slide."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` to `(N, 1, C, H, W)`."""
-        return images.unsqueeze(1)
-
-
-class DepthToMaps(nn.Module):
-    """Every place along the spectrum becomes maps of its own, so that a filter sees all of them at once."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """`(N, M, D, H, W)` to `(N, M·D, H, W)`."""
-        return maps.flatten(1, 2)
 
 
 def svmnet(settings: SvmNetwork, image_shape: tuple[int, int, int], classes: int) -> nn.Module:
@@ -101,22 +82,23 @@ def _network(
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     depth: int | None = None
     if layers[0].bands is not None:
-        parts["depth"] = BandsToDepth()
+        parts["spectrum"] = SpectrumAsAxis()
         channels, depth = 1, channels
     for number, layer in enumerate(layers, start=1):
         if layer.bands is None and depth is not None:
-            parts["maps"] = DepthToMaps()
+            parts["maps"] = SpectrumAsChannels()
             channels, depth = channels * depth, None
         parts.update(_layer(layer, number, channels))
         depth, height, width = _sides_after(layer, number, depth, height, width)
         channels = layer.maps
+    if depth is not None:
+        parts["maps"] = SpectrumAsChannels()
+        channels *= depth
     if settings.global_pool != "none":
-        parts["global_pool"] = _GLOBAL_POOLS[settings.global_pool][depth is not None](1)
+        parts["global_pool"] = GLOBAL_POOLS[settings.global_pool](1)
         height = width = 1
-        depth = None if depth is None else 1
-    # Of five axes, there is no order in memory that a flattening should follow.
-    parts["flatten"] = ChannelsLastFlatten() if depth is None else nn.Flatten()
-    parts["logits"] = nn.Linear(channels * math.prod((depth or 1, height, width)), classes)
+    parts["flatten"] = ChannelsLastFlatten()
+    parts["logits"] = nn.Linear(channels * height * width, classes)
     return nn.Sequential(parts)
 
 
@@ -129,15 +111,15 @@ def _layer(layer: SvmLayer, number: int, channels: int) -> OrderedDict[str, nn.M
         parts[f"conv{number}"] = nn.Conv3d(
             channels,
             layer.maps,
-            (layer.bands, layer.kernel, layer.kernel),
-            (layer.band_stride, layer.stride, layer.stride),
-            (0, padding, padding),
+            (layer.kernel, layer.kernel, layer.bands),
+            (layer.stride, layer.stride, layer.band_stride),
+            (padding, padding, 0),
         )
     parts[f"relu{number}"] = nn.ReLU()
     if layer.pool != "none":
         flat, deep = _POOLS[layer.pool]
         size = layer.pool_size
-        parts[f"pool{number}"] = flat(size) if layer.bands is None else deep((layer.band_pool, size, size))
+        parts[f"pool{number}"] = flat(size) if layer.bands is None else deep((size, size, layer.band_pool))
     return parts
 
 
@@ -154,7 +136,7 @@ def _sides_after(
         kernel = f"{layer.kernel}×{layer.kernel}"
         before = f"{height}×{width} pixels"
         if depth is not None and layer.bands is not None:
-            kernel, before = f"{layer.bands}×{kernel}", f"{depth} bands of {before}"
+            kernel, before = f"{kernel}×{layer.bands}", f"{depth} bands of {before}"
         pool = f" and pooling by {layer.pool_size}" if layer.pool != "none" else ""
         raise RecipeError(
             f"network.layers.{number - 1}: the maps before it are {before}, too small for patches of {kernel}{pool}. "

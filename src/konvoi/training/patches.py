@@ -54,7 +54,7 @@ def draw_patches(labels: NDArray[np.int64], label: int, places: int, count: int,
 
 
 def output_grid(convolution: Convolution, maps_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The sides of a convolution's output, rows and columns or bands, rows and columns.
+    """The sides of a convolution's output, rows and columns, and places along the spectrum.
 
     Args:
         convolution: with padding in numbers.
@@ -68,7 +68,7 @@ def cut_patches(maps: Tensor, convolution: Convolution, rows: Tensor, places: ND
     """What a convolution's filter is multiplied with at given places of its output.
 
     Args:
-        maps: `(N, C, H, W)` or `(N, C, D, H, W)`, the convolution's input.
+        maps: `(N, C, H, W)` or `(N, C, H, W, D)`, the convolution's input.
         convolution: whose kernel, stride and zero padding hold.
         rows: `(n,)`, which of the N.
         places: `(n,)`, positions of the output, counted row by row.
