@@ -74,7 +74,8 @@ def konvoi_rates(pictures: Path, store: Path) -> dict[str, float]:
     from konvoi.data.store import read_store
     from konvoi.memory import keep_freed_memory
     from konvoi.recipe.crop import CropSection
-    from konvoi.recipe.schema import AugmentSection, StoreSource
+    from konvoi.recipe.input import AugmentSection
+    from konvoi.recipe.source import StoreSource
 
     torch.set_num_threads(1)
     keep_freed_memory()

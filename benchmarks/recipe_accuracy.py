@@ -18,7 +18,7 @@ from pathlib import Path
 import konvoi
 from konvoi.files import write_json
 from konvoi.recipe import load_recipe, shipped_recipes
-from konvoi.recipe.schema import IdxSource
+from konvoi.recipe.source import IdxSource
 from konvoi.training.display import Silence
 
 RESULTS = Path(__file__).parent / "results" / "recipe_accuracy.json"

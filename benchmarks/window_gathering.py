@@ -3,8 +3,8 @@
     python benchmarks/window_gathering.py
 
 64 windows of 9 × 9 pixels and 224 bands, int16, from made-up scenes of SalinasA's and of Pavia University's size, to
-float32 on one core. All ways give the same values. The first is Konvoi's: pixels by index from the cube itself, all bands
-of a pixel side by side, reflected at the border by index. The others need a copy of the cube with a border.
+float32 on one core. All ways give the same values. The first is Konvoi's: pixels by index from the cube itself, all
+bands of a pixel side by side, reflected at the border by index. The others need a copy of the cube with a border.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from konvoi.data.bands import GREY, Bands
 from konvoi.data.batches import Batches
 from konvoi.data.dataset import Dataset
 from konvoi.data.statistics import pixel_statistics
-from konvoi.recipe.schema import AugmentSection
+from konvoi.recipe.input import AugmentSection
 
 
 def numbered(samples: int, side: int = 2) -> Dataset:

@@ -12,7 +12,7 @@ from konvoi.data.blocks import ground_tiles, too_near
 from konvoi.data.split import make_split
 from konvoi.errors import DataError, RecipeError
 from konvoi.recipe import parse_recipe
-from konvoi.recipe.schema import Blocks, SplitSection
+from konvoi.recipe.split import Blocks, SplitSection
 
 
 @settings(deadline=None, max_examples=25)

@@ -24,7 +24,7 @@ from konvoi.data.statistics import patch_moments
 from konvoi.errors import RecipeError
 from konvoi.recipe import parse_recipe
 from konvoi.recipe.crop import CropSection, SizeChange
-from konvoi.recipe.schema import AugmentSection
+from konvoi.recipe.input import AugmentSection
 
 CPU = torch.device("cpu")
 

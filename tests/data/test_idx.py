@@ -19,7 +19,7 @@ from konvoi.data.bands import GREY
 from konvoi.data.known import KNOWN
 from konvoi.data.sources.idx import read_idx, read_idx_source
 from konvoi.errors import DataError
-from konvoi.recipe.schema import IdxSource
+from konvoi.recipe.source import IdxSource
 
 
 def idx_bytes(array: np.ndarray) -> bytes:

@@ -17,7 +17,8 @@ from konvoi.data.sources.image_file import read_image
 from konvoi.data.sources.image_folder import read_image_folder
 from konvoi.data.split import make_split
 from konvoi.errors import DataError
-from konvoi.recipe.schema import ImageFolderSource, SplitSection
+from konvoi.recipe.source import ImageFolderSource
+from konvoi.recipe.split import SplitSection
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [10, 20, 30]]], np.uint8)
 # 0.299 red + 0.587 green + 0.114 blue, rounded: 76.2, 149.7, 29.1; 0, 255; 2.99 + 11.74 + 3.42 = 18.15

@@ -12,7 +12,7 @@ from konvoi.data.bands import GREY
 from konvoi.data.dataset import Dataset
 from konvoi.data.spatial_audit import findings_in_words, spatial_findings
 from konvoi.data.split import make_split
-from konvoi.recipe.schema import SplitSection
+from konvoi.recipe.split import SplitSection
 
 
 def test_the_audit_counts_tiles_distances_and_lacking_labels() -> None:

@@ -14,7 +14,7 @@ from konvoi.data.seal import logged_openings
 from konvoi.data.sources.digits import read_digits
 from konvoi.data.split import make_split
 from konvoi.errors import DataError
-from konvoi.recipe.schema import SplitSection
+from konvoi.recipe.split import SplitSection
 
 
 def dataset(counts: list[int], given_test: int = 0, seed: int = 0) -> Dataset:

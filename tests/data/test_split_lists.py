@@ -14,7 +14,7 @@ from made_samples import parts_of, several
 from konvoi.data.split import make_split
 from konvoi.data.split_lists import write_split
 from konvoi.errors import DataError
-from konvoi.recipe.schema import Blocks, SplitSection
+from konvoi.recipe.split import Blocks, SplitSection
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

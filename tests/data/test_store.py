@@ -23,7 +23,7 @@ from konvoi.data.sources.patch_sources import PatchOptions, open_patches
 from konvoi.data.store import Store, read_store
 from konvoi.data.synthetic import generate_bigearthnet
 from konvoi.errors import DataError
-from konvoi.recipe.schema import StoreSource
+from konvoi.recipe.source import StoreSource
 
 PATCHES = 40
 

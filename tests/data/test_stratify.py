@@ -11,7 +11,7 @@ from made_samples import parts_of, several
 
 from konvoi.data.split import make_split
 from konvoi.data.stratify import divide, nested_order
-from konvoi.recipe.schema import SplitSection
+from konvoi.recipe.split import SplitSection
 
 
 def test_the_worked_example() -> None:

@@ -13,7 +13,7 @@ from konvoi.data.bands import GREY
 from konvoi.data.batches import Batches
 from konvoi.data.dataset import Dataset
 from konvoi.data.symmetries import SYMMETRIES, turn_each, turned
-from konvoi.recipe.schema import AugmentSection
+from konvoi.recipe.input import AugmentSection
 
 
 def test_the_eight_of_a_square_by_hand() -> None:

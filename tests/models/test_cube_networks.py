@@ -17,7 +17,7 @@ from konvoi.models.spectrum import CentrePixel, SpectrumAsAxis, SpectrumAsChanne
 from konvoi.models.stages import last_layer, stages
 from konvoi.models.summary import summarise
 from konvoi.recipe import load_recipe
-from konvoi.recipe.schema import Cnn3dNetwork, HybridCnnNetwork, PcaCnnNetwork, SpectralCnnNetwork
+from konvoi.recipe.network import Cnn3dNetwork, HybridCnnNetwork, PcaCnnNetwork, SpectralCnnNetwork
 
 LECTURE = Cnn3dNetwork(kind="cnn3d")
 SMALL = Cnn3dNetwork(kind="cnn3d", filters=(6, 5, 4), hidden=(8, 7))

@@ -13,7 +13,7 @@ from konvoi.models.fully_convolutional import NotFullyConvolutional, fully_convo
 from konvoi.models.mlp import mlp
 from konvoi.models.projection import projections
 from konvoi.models.resnet import resnet
-from konvoi.recipe.schema import (
+from konvoi.recipe.network import (
     Cnn3dNetwork,
     CnnNetwork,
     ConvBlock,

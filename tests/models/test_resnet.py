@@ -12,7 +12,7 @@ from konvoi.errors import RecipeError
 from konvoi.models.resnet import BLOCKS, ResNet, resnet
 from konvoi.models.stages import FeatureExtractor, features, last_layer, stages
 from konvoi.models.summary import summarise
-from konvoi.recipe.schema import ResNetNetwork
+from konvoi.recipe.network import ResNetNetwork
 
 PARAMETERS = {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160}
 """With three bands and 1,000 classes, as torchvision's documentation states them."""

@@ -13,7 +13,7 @@ from torch import nn
 from konvoi.errors import RunError
 from konvoi.models.resnet import resnet
 from konvoi.models.weights import PUBLIC_WEIGHTS, BandContract, adapt_first_layer, read_weights, start_from
-from konvoi.recipe.schema import ResNetNetwork
+from konvoi.recipe.network import ResNetNetwork
 
 RGB = BandContract(("red", "green", "blue"), "brightness, 0 to 1")
 

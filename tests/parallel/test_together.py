@@ -14,7 +14,7 @@ from konvoi.data.augment import Augmentation
 from konvoi.experiment import make_batches, prepare
 from konvoi.parallel.ranks import Ranks
 from konvoi.recipe import parse_recipe
-from konvoi.recipe.schema import AugmentSection
+from konvoi.recipe.input import AugmentSection
 
 CASES = {
     "spoiled weights": Job((), Path("spoiled"), disturb=True),

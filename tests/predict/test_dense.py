@@ -14,7 +14,7 @@ from konvoi.models.cnn import cnn
 from konvoi.models.cube import cnn3d
 from konvoi.models.fully_convolutional import fully_convolutional
 from konvoi.predict.dense import dense_logits, tile_side, tiles, with_border
-from konvoi.recipe.schema import Cnn3dNetwork, CnnNetwork, ConvBlock
+from konvoi.recipe.network import Cnn3dNetwork, CnnNetwork, ConvBlock
 
 BANDS = 20
 WINDOW = 7

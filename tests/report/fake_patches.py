@@ -17,7 +17,7 @@ from konvoi.evaluation.several_labels import score_several
 from konvoi.evaluation.thresholds import tune_thresholds
 from konvoi.models.resnet import resnet
 from konvoi.recipe import parse_recipe
-from konvoi.recipe.schema import ResNetNetwork
+from konvoi.recipe.network import ResNetNetwork
 from konvoi.run import DataFacts, Evaluation, Examples, Places, Predictions, Run, RunFacts
 
 RECIPE = """

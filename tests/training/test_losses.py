@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from konvoi.recipe.schema import AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss, MeanSquaredError
+from konvoi.recipe.loss import AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss, MeanSquaredError
 from konvoi.training.losses import Loss, asymmetric_loss, binary_cross_entropy, build_loss, focal_loss, positive_weights
 
 CPU = torch.device("cpu")

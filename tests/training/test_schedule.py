@@ -1,12 +1,6 @@
 import pytest
 
-from konvoi.recipe.schema import (
-    ConstantSchedule,
-    CosineSchedule,
-    InverseTimeSchedule,
-    OneCycleSchedule,
-    StepSchedule,
-)
+from konvoi.recipe.schedule import ConstantSchedule, CosineSchedule, InverseTimeSchedule, OneCycleSchedule, StepSchedule
 from konvoi.training.schedule import learning_rate
 
 

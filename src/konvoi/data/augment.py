@@ -14,7 +14,7 @@ from torch import Tensor
 
 from konvoi.data.symmetries import SYMMETRIES, Symmetries
 from konvoi.randomness import numpy_stream
-from konvoi.recipe.schema import AugmentSection
+from konvoi.recipe.input import AugmentSection
 
 _ELASTIC_KNOTS = 4
 """Knots a side of the grid whose random displacements a smooth warp interpolates."""

@@ -27,7 +27,7 @@ from konvoi.data.repetition import Repetition
 from konvoi.data.split import Indices
 from konvoi.data.steps import Steps
 from konvoi.randomness import numpy_stream
-from konvoi.recipe.schema import AugmentSection
+from konvoi.recipe.input import AugmentSection
 
 _LARGE = 1 << 22
 _PIECE = 1 << 19

@@ -12,7 +12,7 @@ from konvoi.data.dataset import Dataset
 from konvoi.data.geography import EARTH_RADIUS, chord_of_arc, on_the_sphere
 from konvoi.data.stratify import divide
 from konvoi.errors import DataError
-from konvoi.recipe.schema import Blocks
+from konvoi.recipe.split import Blocks
 
 
 def ground_tiles(longitude_latitude: NDArray[np.float64], size: float) -> NDArray[np.int64]:

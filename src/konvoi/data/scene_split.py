@@ -19,7 +19,8 @@ from konvoi.data.pixels.parts import GUARD, TEST, TRAIN, UNLABELLED, VALIDATION,
 from konvoi.data.sources.ground_truth import read_ground_truth
 from konvoi.data.windows import CubeWindows
 from konvoi.errors import DataError
-from konvoi.recipe.schema import PixelMap, SplitSection
+from konvoi.recipe.pixel_split import PixelMap
+from konvoi.recipe.split import SplitSection
 
 Indices = NDArray[np.int64]
 

@@ -24,7 +24,7 @@ from konvoi.data.split_lists import given_by_lists
 from konvoi.data.stratify import divide, nested_order
 from konvoi.errors import DataError
 from konvoi.randomness import numpy_stream
-from konvoi.recipe.schema import SplitSection
+from konvoi.recipe.split import SplitSection
 
 Indices = NDArray[np.int64]
 

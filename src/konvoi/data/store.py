@@ -27,7 +27,7 @@ from konvoi.data.patch_arrays import GridArrays, PatchArrays, runs
 from konvoi.data.patches import PARTS
 from konvoi.data.sensors import band_names
 from konvoi.errors import DataError
-from konvoi.recipe.schema import StoreSource
+from konvoi.recipe.source import StoreSource
 from konvoi.record import Record
 
 MANIFEST = "manifest.json"

@@ -9,7 +9,7 @@ from konvoi.data.store import store_folder
 from konvoi.data.synsets import categories, read_synsets, synset_of
 from konvoi.errors import DataError
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import StoreSource
+from konvoi.recipe.source import StoreSource
 
 
 def categories_of(recipe: Recipe, dataset: Dataset, data_dir: Path | None) -> tuple[dict[str, tuple[int, ...]], str]:

@@ -12,7 +12,7 @@ from konvoi.errors import RunError
 from konvoi.models.stages import last_layer
 from konvoi.models.weights import PUBLIC_WEIGHTS, BandContract, contract_in, read_weights, start_from
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import Pretrained
+from konvoi.recipe.network import Pretrained
 from konvoi.run import load_run
 
 

@@ -36,7 +36,7 @@ from konvoi.parallel.all_reduce import measure_exchange as measure_exchange_betw
 from konvoi.parallel.meeting import join
 from konvoi.parallel.ranks import Ranks
 from konvoi.recipe import Recipe, load_recipe, recipe_fingerprint
-from konvoi.recipe.schema import Pretrained
+from konvoi.recipe.network import Pretrained
 from konvoi.run import Run, RunFacts, load_run
 from konvoi.training.display import ConsoleDisplay, Display, Silence
 from konvoi.training.forward import FORWARD_PRECISION, ForwardFitting

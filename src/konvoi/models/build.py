@@ -11,7 +11,7 @@ from konvoi.models.resnet import resnet
 from konvoi.models.svmnet import svmnet
 from konvoi.recipe import Recipe
 from konvoi.recipe.convolutional_svm import SvmNetwork
-from konvoi.recipe.schema import (
+from konvoi.recipe.network import (
     Cnn3dNetwork,
     CnnNetwork,
     HybridCnnNetwork,

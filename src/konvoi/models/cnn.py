@@ -8,7 +8,7 @@ from torch import nn
 
 from konvoi.errors import RecipeError
 from konvoi.models.layers import ChannelsLastFlatten, Dropout, activation, initialise
-from konvoi.recipe.schema import CnnNetwork, ConvBlock
+from konvoi.recipe.network import CnnNetwork, ConvBlock
 
 POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 GLOBAL_POOLS = {"max": nn.AdaptiveMaxPool2d, "average": nn.AdaptiveAvgPool2d}

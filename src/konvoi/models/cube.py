@@ -15,13 +15,7 @@ from konvoi.errors import RecipeError
 from konvoi.models.layers import ChannelsLastFlatten, Dropout, activation, initialise
 from konvoi.models.projection import SpectralProjection
 from konvoi.models.spectrum import CentrePixel, SpectrumAsAxis, SpectrumAsChannels
-from konvoi.recipe.schema import (
-    Cnn3dNetwork,
-    CubeNetwork,
-    HybridCnnNetwork,
-    PcaCnnNetwork,
-    SpectralCnnNetwork,
-)
+from konvoi.recipe.network import Cnn3dNetwork, CubeNetwork, HybridCnnNetwork, PcaCnnNetwork, SpectralCnnNetwork
 
 Layers = OrderedDict[str, nn.Module]
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from torch import nn
 
 from konvoi.models.layers import ChannelsLastFlatten, Dropout, activation, initialise
-from konvoi.recipe.schema import MlpNetwork
+from konvoi.recipe.network import MlpNetwork
 
 
 def mlp(settings: MlpNetwork, image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from konvoi.errors import RecipeError
-from konvoi.recipe.schema import ResNetNetwork
+from konvoi.recipe.network import ResNetNetwork
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """Blocks in each of the four stages."""

@@ -22,7 +22,7 @@ from konvoi.data.windows import CubeWindows
 from konvoi.errors import DataError, RunError
 from konvoi.evaluation.inference import softmax
 from konvoi.predict.dense import Progress, dense_logits
-from konvoi.recipe.schema import CubeSource
+from konvoi.recipe.source import CubeSource
 from konvoi.run import Run
 from konvoi.training.precision import choose_device
 

@@ -8,7 +8,7 @@ from konvoi.recipe.files import (
     recipe_yaml,
     shipped_recipes,
 )
-from konvoi.recipe.schema import Recipe
+from konvoi.recipe.recipe import Recipe
 
 __all__ = [
     "Recipe",

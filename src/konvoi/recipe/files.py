@@ -1,6 +1,6 @@
 """Recipes in and out: by name, from YAML, with `--set` overrides, and errors that name the nearest key.
 
-What a recipe may say is in `recipe.schema`.
+What a recipe may say is in `recipe.recipe` and its sections.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from konvoi.errors import RecipeError
-from konvoi.recipe.schema import Recipe
+from konvoi.recipe.recipe import Recipe
 
 _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 """What PyYAML raises for text that is no YAML: its own errors, impossible dates and numbers, and endless nesting."""

@@ -6,8 +6,12 @@ from pathlib import Path
 
 from konvoi.data.sources import image_shape_and_classes
 from konvoi.recipe import Recipe
+from konvoi.recipe.budget import BudgetSection
+from konvoi.recipe.compute import ParallelSection
 from konvoi.recipe.convolutional_svm import LinearSvms, SvmLayer, SvmNetwork
-from konvoi.recipe.schema import AugmentSection, BudgetSection, ConstantSchedule, CrossEntropy, ParallelSection
+from konvoi.recipe.input import AugmentSection
+from konvoi.recipe.loss import CrossEntropy
+from konvoi.recipe.schedule import ConstantSchedule
 
 _FILTERS = (40, 80)
 _FEATURES_A_SIDE = 5

@@ -29,7 +29,8 @@ from konvoi.experiment.beside import spectra_of
 from konvoi.experiment.start import contract_of, pretraining_recipe, start_from_pretrained
 from konvoi.models.stages import FeatureExtractor
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import Pretrained, SplitSection
+from konvoi.recipe.network import Pretrained
+from konvoi.recipe.split import SplitSection
 from konvoi.record import Record
 from konvoi.studies.folder import claim, read_results, write_results
 from konvoi.studies.forward_recipe import forward_recipe

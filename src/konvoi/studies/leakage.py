@@ -25,16 +25,16 @@ from konvoi.errors import DataError, RecipeError
 from konvoi.evaluation.scores import Scores
 from konvoi.experiment import train_or_resume
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import (
+from konvoi.recipe.pixel_split import (
     GrownPixels,
     PixelBlocks,
     PixelRegions,
     PixelsSection,
     RandomPixels,
-    SplitSection,
     StratifiedPixels,
     WholeFields,
 )
+from konvoi.recipe.split import SplitSection
 from konvoi.record import Record
 from konvoi.run import load_run
 from konvoi.studies.folder import claim, read_results, write_results

@@ -8,7 +8,7 @@ from typing import get_args
 
 from konvoi.errors import RecipeError
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import ComputeSection
+from konvoi.recipe.compute import ComputeSection
 from konvoi.studies.folder import claim
 from konvoi.studies.variants import Tell, VariantResult, run_variants, to_its_last_epoch
 from konvoi.training.display import Display

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import LmdbSource, StoreSource
+from konvoi.recipe.source import LmdbSource, StoreSource
 from konvoi.record import Record
 from konvoi.timeline.operators import (
     ACTIVATION,

@@ -18,7 +18,7 @@ from torch.profiler import record_function
 from konvoi.errors import RunError
 from konvoi.parallel.ranks import Ranks
 from konvoi.randomness import purpose_of_step, stream_seed
-from konvoi.recipe.schema import ParallelSection
+from konvoi.recipe.compute import ParallelSection
 from konvoi.training.checkpoint import optimiser_tensors
 
 AVERAGE_MARK = "konvoi: average over ranks"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, logsigmoid, one_hot
 
-from konvoi.recipe.schema import AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss, MeanSquaredError
+from konvoi.recipe.loss import AsymmetricLoss, BinaryCrossEntropy, CrossEntropy, FocalLoss, MeanSquaredError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From logits `(N, K)` float32 and labels, `(N,)` int64 or `(N, K)` of 0 and 1, to a scalar."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from konvoi.models.stages import stages
-from konvoi.recipe.schema import Adam, AdamW, Lamb, Lars, Sgd
+from konvoi.recipe.optimiser import Adam, AdamW, Lamb, Lars, Sgd
 from konvoi.training import large_batch
 
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 import math
 
 from konvoi.recipe import Recipe
-from konvoi.recipe.schema import (
-    ConstantSchedule,
-    CosineSchedule,
-    InverseTimeSchedule,
-    OneCycleSchedule,
-    StepSchedule,
-)
+from konvoi.recipe.schedule import ConstantSchedule, CosineSchedule, InverseTimeSchedule, OneCycleSchedule, StepSchedule
 
 
 def peak_learning_rate(recipe: Recipe) -> float:

@@ -24,7 +24,7 @@ from konvoi.data.pixels.parts import (
 )
 from konvoi.data.pixels.regions import ranked_regions
 from konvoi.errors import DataError
-from konvoi.recipe.schema import SplitSection
+from konvoi.recipe.split import SplitSection
 
 METHODS = ("random", "stratified", "blocks", "regions", "growing", "fields", "map")
 

@@ -18,7 +18,7 @@ from konvoi.data.sources.ground_truth import read_ground_truth
 from konvoi.data.windows import CubeWindows
 from konvoi.errors import DataError, RecipeError
 from konvoi.recipe import parse_recipe
-from konvoi.recipe.schema import CubeSource
+from konvoi.recipe.source import CubeSource
 
 TRUTH = np.array(
     [[0, 0, 4, 4, 9], [0, 2, 4, 4, 9], [2, 2, 2, 0, 9], [2, 2, 0, 0, 0], [2, 2, 9, 9, 4], [0, 0, 9, 9, 4]],

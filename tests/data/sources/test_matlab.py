@@ -13,7 +13,7 @@ from konvoi.data.sources.cube_matlab import axes_by_size, require_axes
 from konvoi.data.sources.ground_truth import read_ground_truth
 from konvoi.data.sources.matlab import array_shapes
 from konvoi.errors import DataError
-from konvoi.recipe.schema import CubeAxes
+from konvoi.recipe.source import CubeAxes
 
 HEIGHT, WIDTH, BANDS = 7, 5, 11
 

@@ -15,7 +15,7 @@ from konvoi.data.sources.rico_hdl import read_lmdb
 from konvoi.data.store import read_store
 from konvoi.data.synthetic import generate_bigearthnet
 from konvoi.errors import DataError
-from konvoi.recipe.schema import LmdbSource, StoreSource
+from konvoi.recipe.source import LmdbSource, StoreSource
 
 lmdb = pytest.importorskip("lmdb", reason="the archive is an LMDB")
 pytest.importorskip("pyarrow", reason="its labels are a Parquet table")

@@ -10,7 +10,7 @@ from konvoi.data.sources.cube import read_cube_source
 from konvoi.data.synthetic.cube import CROPS, generate_cube
 from konvoi.data.windows import CubeWindows
 from konvoi.errors import DataError
-from konvoi.recipe.schema import CubeSource
+from konvoi.recipe.source import CubeSource
 
 
 @pytest.fixture(scope="module")

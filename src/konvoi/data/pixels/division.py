@@ -28,17 +28,17 @@ from konvoi.data.pixels.regions import ranked_regions, region_parts
 from konvoi.data.pixels.stratified import stratified_parts
 from konvoi.data.pixels.whole_fields import field_parts
 from konvoi.errors import DataError
-from konvoi.recipe.schema import (
+from konvoi.recipe.pixel_split import (
     GrownPixels,
     PixelBlocks,
     PixelMap,
     PixelRegions,
     PixelsSection,
     RandomPixels,
-    SplitSection,
     StratifiedPixels,
     WholeFields,
 )
+from konvoi.recipe.split import SplitSection
 
 DEFAULT = PixelBlocks(method="blocks")
 """How a scene is divided where the recipe does not say."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from konvoi.data.pixels.parts import GUARD, TEST, TRAIN, UNLABELLED, VALIDATION, GroundTruth, PartsMap
 from konvoi.data.pixels.regions import ranked_regions, region_parts
 from konvoi.errors import DataError
-from konvoi.recipe.schema import PixelMap
+from konvoi.recipe.pixel_split import PixelMap
 
 
 def given_parts(

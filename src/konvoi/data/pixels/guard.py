@@ -10,7 +10,7 @@ import numpy as np
 
 from konvoi.data.pixels.neighbourhood import near
 from konvoi.data.pixels.parts import GUARD, IN_ORDER, PartsMap
-from konvoi.recipe.schema import Guard
+from konvoi.recipe.pixel_split import Guard
 
 
 def guard_width(guard: Guard, window: int) -> int:

@@ -16,7 +16,7 @@ from konvoi.data.sources.image_folder import read_image_folder
 from konvoi.data.sources.rico_hdl import read_lmdb
 from konvoi.data.store import read_store
 from konvoi.recipe.crop import CropSection
-from konvoi.recipe.schema import (
+from konvoi.recipe.source import (
     CubeSource,
     DigitsSource,
     IdxSource,

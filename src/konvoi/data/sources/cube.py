@@ -23,7 +23,7 @@ from konvoi.data.sources.cube_matlab import require_axes
 from konvoi.data.sources.ground_truth import GroundTruth, is_polygons, rasterised, read_ground_truth
 from konvoi.data.windows import CubeWindows
 from konvoi.errors import DataError
-from konvoi.recipe.schema import CubeSource
+from konvoi.recipe.source import CubeSource
 
 _SHOWN = 20
 

@@ -12,7 +12,7 @@ from konvoi.data.sources.cube_matlab import read_matlab_cube
 from konvoi.data.sources.envi import read_envi_cube
 from konvoi.data.sources.envi_header import is_envi
 from konvoi.errors import DataError
-from konvoi.recipe.schema import CubeAxes
+from konvoi.recipe.source import CubeAxes
 
 GEOTIFF_SUFFIXES = (".tif", ".tiff")
 

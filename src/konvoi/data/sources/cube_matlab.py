@@ -12,7 +12,7 @@ from konvoi.data.known_scenes import scene_of_file
 from konvoi.data.sources.matlab import array_shapes, choose_array, read_array
 from konvoi.data.stored_types import in_stored_type
 from konvoi.errors import DataError
-from konvoi.recipe.schema import CubeAxes
+from konvoi.recipe.source import CubeAxes
 
 _ORDERS: dict[CubeAxes, tuple[int, int, int]] = {
     "rows-columns-bands": (0, 1, 2),

@@ -23,7 +23,7 @@ from konvoi.data.dataset import Dataset
 from konvoi.data.known import IDX_FILES, KNOWN, KnownDataset, spellings
 from konvoi.data.locations import find_files
 from konvoi.errors import DataError
-from konvoi.recipe.schema import IdxSource
+from konvoi.recipe.source import IdxSource
 
 UINT8_CODE = 0x08
 OTHER_TYPES = {0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}

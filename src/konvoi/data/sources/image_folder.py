@@ -21,7 +21,7 @@ from konvoi.data.locations import DATA_VARIABLE
 from konvoi.data.sources.image_file import IMAGE_SUFFIXES, read_image
 from konvoi.errors import DataError
 from konvoi.files import printable
-from konvoi.recipe.schema import ImageFolderSource
+from konvoi.recipe.source import ImageFolderSource
 
 VALIDATION_NAMES = frozenset({"val", "valid", "validation"})
 IGNORED_FOLDERS = frozenset({"__macosx", "__pycache__"})

@@ -29,7 +29,7 @@ from konvoi.data.sources.label_table import read_label_table
 from konvoi.data.sources.safetensors_lmdb import LmdbGrid, LmdbMoments, open_environment, read_tensors
 from konvoi.data.store import store_folder
 from konvoi.errors import DataError
-from konvoi.recipe.schema import LmdbSource
+from konvoi.recipe.source import LmdbSource
 
 _DIGESTED = 1000
 
