@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 	$(BIN)/konvoi train digits-cnn
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Without a GPU the tests are skipped, with a reason, and the benchmark says so.
 gpu-check: $(VENV)/.installed-test
