@@ -216,3 +216,19 @@ def test_recipes_build_them() -> None:
         network = build_network(recipe.model_copy(update={"network": section}), (80, 9, 9), 4)
         assert layer in dict(network.named_children())
         assert network(windows(80)).shape == (3, 4)
+
+
+def test_the_lectures_recipe_says_what_its_table_says() -> None:
+    recipe = load_recipe("indian-pines-3dcnn")
+    assert recipe.network.model_dump(include={"filters", "kernel", "hidden", "activation"}) == {
+        "filters": (48, 32, 32),
+        "kernel": (3, 3, 5),
+        "hidden": (128, 128),
+        "activation": "relu",
+    }
+    assert recipe.loss.kind == "mse"
+    assert (recipe.optim.kind, recipe.optim.lr, recipe.optim.momentum) == ("sgd", 1.0, 0.0)
+    assert (recipe.schedule.kind, recipe.schedule.decay) == ("inverse-time", 5e-6)
+    assert (recipe.budget.batch, recipe.budget.epochs, recipe.source.window) == (50, 600, 9)
+    same = load_recipe("cube-3dcnn").network
+    assert (same.filters, same.kernel, same.hidden) == ((48, 32, 32), (3, 3, 5), (128, 128))
