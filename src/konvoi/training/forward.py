@@ -40,6 +40,7 @@ from konvoi.training.interruption import SignalWatch
 from konvoi.training.linear_svm import Hyperplane, fit_classifier, fit_hyperplane
 from konvoi.training.patches import Convolution, Draw, cut_patches, draw_patches, output_grid
 from konvoi.training.precision import Precision
+from konvoi.training.squared_hinge import one_thread_of_algebra
 
 FORWARD_PRECISION = Precision("float32", "the layers before; each layer's machines are fitted in float64")
 
@@ -291,7 +292,7 @@ class ForwardFitting:
         stop_where_wanted: Callable[[], None],
     ) -> list[Hyperplane]:
         settings = self.settings
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="konvoi-svm") as pool:
+        with one_thread_of_algebra(), ThreadPoolExecutor(self._threads, thread_name_prefix="konvoi-svm") as pool:
             waiting: list[Future[Hyperplane]] = [
                 pool.submit(
                     fit_hyperplane,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from konvoi.training.squared_hinge import Machines
+from konvoi.training.squared_hinge import Machines, one_thread_of_algebra
 
 Values = NDArray[np.floating[Any]]
 
@@ -122,7 +122,7 @@ def fit_classifier(
     ascending = sorted(costs)
     cost, accuracy, temperature = ascending[len(ascending) // 2], None, 1.0
     fold_of = deal_folds(labels[chosen], chosen, folds, stream)
-    with ThreadPoolExecutor(threads, thread_name_prefix="konvoi-svm") as pool:
+    with one_thread_of_algebra(), ThreadPoolExecutor(threads, thread_name_prefix="konvoi-svm") as pool:
         if fold_of is not None:
             machines = Machines(standard[chosen])
             decisions = np.full((len(ascending), len(chosen), classes), NEVER)

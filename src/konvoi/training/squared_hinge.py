@@ -12,11 +12,13 @@ machine in the primal", Neural Computation 19 (2007), equation 18.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +38,12 @@ class Solution:
 
     rows: NDArray[np.int64]
     coefficients: Floats
+
+
+def one_thread_of_algebra() -> AbstractContextManager[object]:
+    """Within it, NumPy's products use one thread: machines are fitted side by side, and each is too small for more."""
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 class Machines:
