@@ -23,7 +23,7 @@ from konvoi.data.batches import Preparation
 from konvoi.memory import keep_freed_memory
 from konvoi.models.fully_convolutional import NotFullyConvolutional, fully_convolutional
 
-BUDGET_BYTES = 512 << 20
+BUDGET_BYTES = 256 << 20
 """For the values between the layers of one tile; beside them stand the program, the cube and the map."""
 
 _WINDOWS_AT_ONCE = 250
