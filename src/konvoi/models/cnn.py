@@ -7,7 +7,8 @@ from collections import OrderedDict
 from torch import nn
 
 from konvoi.errors import RecipeError
-from konvoi.models.layers import ChannelsLastFlatten, Dropout, activation, initialise
+from konvoi.models.dense_head import with_dense_head
+from konvoi.models.layers import Dropout, activation
 from konvoi.recipe.network import CnnNetwork, ConvBlock
 
 POOLS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -37,20 +38,7 @@ def cnn(settings: CnnNetwork, image_shape: tuple[int, int, int], classes: int) -
     if settings.global_pool != "none":
         layers["global_pool"] = GLOBAL_POOLS[settings.global_pool](1)
         height = width = 1
-    layers["flatten"] = ChannelsLastFlatten()
-    inputs = channels * height * width
-    if settings.dropout > 0 and not settings.hidden:
-        layers["dropout"] = Dropout(settings.dropout)
-    for number, units in enumerate(settings.hidden, start=1):
-        layers[f"dense{number}"] = nn.Linear(inputs, units)
-        layers[f"dense_{settings.activation}{number}"] = activation(settings.activation)
-        if settings.dropout > 0:
-            layers[f"dense_dropout{number}"] = Dropout(settings.dropout)
-        inputs = units
-    layers["logits"] = nn.Linear(inputs, classes)
-    network = nn.Sequential(layers)
-    initialise(network, settings.init)
-    return network
+    return with_dense_head(layers, settings, channels * height * width, classes)
 
 
 def _block_layers(block: ConvBlock, number: int, channels: int) -> OrderedDict[str, nn.Module]:

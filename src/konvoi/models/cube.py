@@ -6,13 +6,15 @@ once (`fully_convolutional`). 3-D convolutions have their axes in the order rows
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 import torch
 from torch import nn
 
 from konvoi.errors import RecipeError
-from konvoi.models.layers import ChannelsLastFlatten, Dropout, activation, initialise
+from konvoi.models.dense_head import with_dense_head
+from konvoi.models.layers import activation
 from konvoi.models.projection import SpectralProjection
 from konvoi.models.spectrum import CentrePixel, SpectrumAsAxis, SpectrumAsChannels
 from konvoi.recipe.network import Cnn3dNetwork, CubeNetwork, HybridCnnNetwork, PcaCnnNetwork, SpectralCnnNetwork
@@ -36,7 +38,7 @@ def cnn3d(settings: Cnn3dNetwork, image_shape: tuple[int, int, int], classes: in
         settings.spectral_stride,
         settings.spectral_pool,
     )
-    return _finished(layers, settings, size, settings.filters[-1], classes)
+    return with_dense_head(layers, settings, math.prod(size) * settings.filters[-1], classes)
 
 
 def spectral_cnn(settings: SpectralCnnNetwork, image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
@@ -57,7 +59,7 @@ def spectral_cnn(settings: SpectralCnnNetwork, image_shape: tuple[int, int, int]
         settings.spectral_stride,
         settings.spectral_pool,
     )
-    return _finished(layers, settings, size, settings.filters[-1], classes)
+    return with_dense_head(layers, settings, math.prod(size) * settings.filters[-1], classes)
 
 
 def pca_cnn(settings: PcaCnnNetwork, image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
@@ -72,7 +74,7 @@ def pca_cnn(settings: PcaCnnNetwork, image_shape: tuple[int, int, int], classes:
     bands, height, width = image_shape
     layers: Layers = OrderedDict(components=_projection(settings, bands))
     size = _add_2d(layers, settings, (height, width), settings.components, settings.filters, settings.kernel)
-    return _finished(layers, settings, size, settings.filters[-1], classes)
+    return with_dense_head(layers, settings, math.prod(size) * settings.filters[-1], classes)
 
 
 def hybrid_cnn(settings: HybridCnnNetwork, image_shape: tuple[int, int, int], classes: int) -> nn.Sequential:
@@ -96,7 +98,8 @@ def hybrid_cnn(settings: HybridCnnNetwork, image_shape: tuple[int, int, int], cl
     size_2d = _add_2d(
         layers, settings, size[:2], channels, settings.filters_2d, 3, first_number=1 + len(settings.filters_3d)
     )
-    return _finished(layers, settings, size_2d, settings.filters_2d[-1] if settings.filters_2d else channels, classes)
+    maps = settings.filters_2d[-1] if settings.filters_2d else channels
+    return with_dense_head(layers, settings, math.prod(size_2d) * maps, classes)
 
 
 def _projection(settings: PcaCnnNetwork | HybridCnnNetwork, bands: int) -> SpectralProjection:
@@ -164,25 +167,3 @@ def _require_space(
             f"network: the maps before convolution {number} are of {before}, too small for filters of {filters}"
             f"{pooling}. Use fewer or smaller filters, or a larger window or more bands."
         )
-
-
-def _finished(
-    layers: Layers, settings: CubeNetwork, size: tuple[int, ...], channels: int, classes: int
-) -> nn.Sequential:
-    """Add flattening, dense layers and logits, and initialise."""
-    layers["flatten"] = ChannelsLastFlatten()
-    inputs = channels
-    for side in size:
-        inputs *= side
-    if settings.dropout > 0 and not settings.hidden:
-        layers["dropout"] = Dropout(settings.dropout)
-    for number, units in enumerate(settings.hidden, start=1):
-        layers[f"dense{number}"] = nn.Linear(inputs, units)
-        layers[f"dense_{settings.activation}{number}"] = activation(settings.activation)
-        if settings.dropout > 0:
-            layers[f"dense_dropout{number}"] = Dropout(settings.dropout)
-        inputs = units
-    layers["logits"] = nn.Linear(inputs, classes)
-    network = nn.Sequential(layers)
-    initialise(network, settings.init)
-    return network

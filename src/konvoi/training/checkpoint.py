@@ -113,6 +113,25 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], Progress]:
         ) from error
 
 
+def load_own_checkpoint(folder: Path, recipe: str) -> tuple[dict[str, Tensor], Progress]:
+    """As `load_checkpoint`, for a training that goes on.
+
+    Args:
+        folder: of the checkpoints.
+        recipe: the fingerprint of the recipe that goes on.
+
+    Raises:
+        RunError: the file is missing or damaged, or belongs to another recipe.
+    """
+    tensors, progress = load_checkpoint(folder)
+    if progress.recipe != recipe:
+        raise RunError(
+            f"The recipe was changed since {folder} was written, and its steps would mean something else. Undo the "
+            "change, or train anew; only the compute section may differ."
+        )
+    return tensors, progress
+
+
 def kept_weights(folder: Path) -> KeptWeights:
     """The weights to evaluate: those of the best epoch where the recipe keeps the best, else the last.
 

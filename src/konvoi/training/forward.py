@@ -27,13 +27,13 @@ from konvoi.data.bands import Bands
 from konvoi.data.batches import Preparation
 from konvoi.data.images import Images, read_batches, reader
 from konvoi.data.stratify import nested_order
-from konvoi.errors import DataError, RunError, TrainingInterrupted
+from konvoi.errors import DataError, TrainingInterrupted
 from konvoi.files import remove_leftovers
 from konvoi.models.svmnet import single_networks
 from konvoi.randomness import numpy_stream
 from konvoi.recipe import Recipe, recipe_fingerprint
 from konvoi.recipe.convolutional_svm import LinearSvms
-from konvoi.training.checkpoint import Progress, load_checkpoint, load_weights, save_checkpoint, with_prefix
+from konvoi.training.checkpoint import Progress, load_own_checkpoint, load_weights, save_checkpoint, with_prefix
 from konvoi.training.display import Display
 from konvoi.training.history import FilterRecord, LayerRecord
 from konvoi.training.interruption import SignalWatch
@@ -209,12 +209,7 @@ class ForwardFitting:
         Raises:
             RunError: there is none, it is damaged, or it belongs to another recipe.
         """
-        tensors, progress = load_checkpoint(self._checkpoints)
-        if progress.recipe != self.progress.recipe:
-            raise RunError(
-                f"The recipe was changed since {self._checkpoints} was written, and its layers would be others. Undo "
-                "the change, or train anew; only the compute section may differ."
-            )
+        tensors, progress = load_own_checkpoint(self._checkpoints, self.progress.recipe)
         load_weights(self.network, with_prefix(tensors, "network/"), self._checkpoints)
         self.progress = progress
         remove_leftovers(self._checkpoints)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from konvoi.data.batches import Batch, Batches
-from konvoi.errors import RecipeError, RunError, TrainingDiverged, TrainingInterrupted
+from konvoi.errors import RecipeError, TrainingDiverged, TrainingInterrupted
 from konvoi.evaluation.validation import ValidationScores
 from konvoi.files import remove_leftovers
 from konvoi.memory import keep_freed_memory
@@ -30,7 +30,7 @@ from konvoi.recipe import Recipe, recipe_fingerprint
 from konvoi.training.average import AveragedNetwork
 from konvoi.training.checkpoint import (
     Progress,
-    load_checkpoint,
+    load_own_checkpoint,
     load_weights,
     optimiser_tensors,
     restore_optimiser,
@@ -366,12 +366,7 @@ class Training:
         Raises:
             RunError: there is none, it is damaged, or it belongs to another recipe.
         """
-        tensors, progress = load_checkpoint(self._checkpoints)
-        if progress.recipe != self.progress.recipe:
-            raise RunError(
-                f"The recipe was changed since {self._checkpoints} was written, and its steps would mean something "
-                "else. Undo the change, or train anew; only the compute section may differ."
-            )
+        tensors, progress = load_own_checkpoint(self._checkpoints, self.progress.recipe)
         load_weights(self.network, with_prefix(tensors, "network/"), self._checkpoints)
         if self.average:
             load_weights(self.average.network, with_prefix(tensors, "average/"), self._checkpoints)
