@@ -11,7 +11,7 @@ import pytest
 from konvoi.console.studies import print_leakage_study
 from konvoi.data.pixels.parts import TEST, TRAIN
 from konvoi.data.sources import read_source
-from konvoi.errors import DataError, RecipeError, RunError
+from konvoi.errors import RecipeError, RunError
 from konvoi.recipe import Recipe, parse_recipe
 from konvoi.run import load_run
 from konvoi.studies.folder import leaking_runs
@@ -103,7 +103,7 @@ def test_what_cannot_be_studied_is_said(recipe: Recipe, data: Path, tmp_path: Pa
     digits = Recipe.model_validate(
         {**recipe.model_dump(), "source": {"kind": "digits"}, "split": {}, "network": {"kind": "mlp"}}
     )
-    with pytest.raises(DataError, match=r"Split random, seed 0: split\.pixels divides the pixels of a scene"):
+    with pytest.raises(RecipeError, match=r"of kind digits, .* needs a recipe with a cube, for example cube-cnn"):
         study_leakage(digits, tmp_path / "a")
     assert not (tmp_path / "a").exists()
 

@@ -140,8 +140,8 @@ def study_leakage(
         display: shows each training's progress; default: silence.
 
     Raises:
-        RecipeError: there is no such split, or no seed.
-        DataError: the data are no scene, or cannot be divided in one of these ways.
+        RecipeError: there is no such split, no seed, or no cube in the recipe.
+        DataError: the scene cannot be divided in one of these ways.
         RunError: the folder holds another study.
     """
     unknown = [name for name in splits if name not in SPLITS]
@@ -149,6 +149,11 @@ def study_leakage(
         raise RecipeError(f"There is no split {', '.join(unknown) or 'named'}. There are {', '.join(SPLITS)}.")
     if seeds < 1:
         raise RecipeError(f"A study needs at least one seed; found {seeds}.")
+    if recipe.source.kind != "cube":
+        raise RecipeError(
+            f"{recipe.name} reads a source of kind {recipe.source.kind}, and only windows of one scene can hold each "
+            "other's pixels: this study needs a recipe with a cube, for example cube-cnn."
+        )
     base = to_its_last_epoch(recipe, epochs)
     dataset = read_source(base.source, data_dir)
     # All splits are made before anything is trained: one that cannot be made is known at once.
@@ -232,6 +237,11 @@ def panels(
     recipe: Recipe, folder: Path, splits: Sequence[str], *, epochs: int | None = None, data_dir: Path | None = None
 ) -> list[Panel]:
     """The maps of the first seed's runs, for the figure; arguments as of `study_leakage`, which was run before."""
+    if recipe.source.kind != "cube":
+        raise RecipeError(
+            f"{recipe.name} reads a source of kind {recipe.source.kind}, and only windows of one scene can hold each "
+            "other's pixels: this study needs a recipe with a cube, for example cube-cnn."
+        )
     base = to_its_last_epoch(recipe, epochs)
     dataset = read_source(base.source, data_dir)
     assert isinstance(dataset.images, CubeWindows)
