@@ -21,9 +21,10 @@ from konvoi.models.build import build_network
 from konvoi.recipe import Recipe, parse_recipe
 from konvoi.training.display import Silence
 from konvoi.training.history import EpochRecord
-from konvoi.training.loop import Training, train_step
+from konvoi.training.loop import Training
 from konvoi.training.optimiser import build_optimiser
 from konvoi.training.precision import Precision
+from konvoi.training.step import train_step
 
 pytestmark = [
     pytest.mark.gpu,

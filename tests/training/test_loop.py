@@ -15,10 +15,10 @@ from konvoi.parallel.ranks import Ranks
 from konvoi.randomness import seed_torch
 from konvoi.training.average import AveragedNetwork
 from konvoi.training.checkpoint import kept_weights
-from konvoi.training.loop import train_step
 from konvoi.training.optimiser import build_optimiser, parameter_groups
 from konvoi.training.precision import Precision
 from konvoi.training.schedule import learning_rate
+from konvoi.training.step import train_step
 
 OPTIMISERS = {
     "plain": "optim={kind: sgd, lr: 0.1}",

@@ -25,9 +25,10 @@ from konvoi.parallel.ranks import Ranks
 from konvoi.recipe import Recipe
 from konvoi.timeline.slices import DATA_MARK, LOSS_MARK, STEP_MARK, WAIT_MARK
 from konvoi.training.display import Silence
-from konvoi.training.loop import Training, set_training_mode
+from konvoi.training.loop import Training
 from konvoi.training.losses import Loss
 from konvoi.training.precision import choose_device, choose_precision
+from konvoi.training.step import set_training_mode
 
 _ERROR_STREAM = 2
 _BANNERS = (b"USDT:", b"STAGE:")
