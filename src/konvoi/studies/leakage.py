@@ -237,11 +237,6 @@ def panels(
     recipe: Recipe, folder: Path, splits: Sequence[str], *, epochs: int | None = None, data_dir: Path | None = None
 ) -> list[Panel]:
     """The maps of the first seed's runs, for the figure; arguments as of `study_leakage`, which was run before."""
-    if recipe.source.kind != "cube":
-        raise RecipeError(
-            f"{recipe.name} reads a source of kind {recipe.source.kind}, and only windows of one scene can hold each "
-            "other's pixels: this study needs a recipe with a cube, for example cube-cnn."
-        )
     base = to_its_last_epoch(recipe, epochs)
     dataset = read_source(base.source, data_dir)
     assert isinstance(dataset.images, CubeWindows)
