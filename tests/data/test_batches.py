@@ -91,6 +91,14 @@ def test_statistics_are_those_of_numpy_and_a_constant_channel_divides_by_one() -
     assert Bands.from_json(bands.to_json()) == bands
 
 
+@pytest.mark.parametrize("count", [1, 50, 4097])
+def test_counts_of_an_odd_number_of_pixels_are_exact(count: int) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (count, 1, 3, 3), dtype=np.uint8)
+    mean, deviation = pixel_statistics(images)
+    np.testing.assert_allclose(mean, [images.mean(dtype=np.float64)], rtol=1e-13)
+    np.testing.assert_allclose(deviation, [images.std(dtype=np.float64)], rtol=1e-13)
+
+
 class TestAugmentation:
     def image(self, side: int = 9) -> torch.Tensor:
         return torch.rand((1, 1, side, side), generator=torch.Generator().manual_seed(0))

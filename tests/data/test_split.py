@@ -1,11 +1,13 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from konvoi.data.audit import class_counts, duplicate_counts
 from konvoi.data.bands import GREY
@@ -155,6 +157,23 @@ def test_copies_across_the_split_are_counted() -> None:
     data.images[split.validation[:3]] = data.images[split.train[0]]
     data.images[split.test.indices_for_audit()[:5]] = data.images[split.train[1]]
     assert duplicate_counts(data, split) == {"validation": 3, "test": 5}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    images=arrays(
+        np.uint8, st.tuples(st.just(40), st.just(1), st.integers(1, 3), st.integers(1, 4)), elements=st.integers(0, 2)
+    )
+)
+def test_copies_are_those_that_a_comparison_of_all_pairs_finds(images: np.ndarray) -> None:
+    data = replace(dataset([20, 20]), images=images)
+    split = make_split(data, SplitSection())
+    train = images[split.train]
+    expected = {
+        part: sum(bool((train == images[position]).all((1, 2, 3)).any()) for position in indices)
+        for part, indices in (("validation", split.validation), ("test", split.test.indices_for_audit()))
+    }
+    assert duplicate_counts(data, split) == expected
 
 
 def test_digits_are_the_1797_of_scikit_learn() -> None:
