@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve
 from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
@@ -124,7 +123,7 @@ def _primal_target(values: Floats, signs: Floats, costs: Floats) -> Floats:
     weighted = values * (2.0 * costs)[:, None]
     hessian = weighted.T @ values
     hessian.flat[:: len(hessian) + 1] += 1.0
-    return np.asarray(solve(hessian, weighted.T @ signs, assume_a="pos", overwrite_a=True, check_finite=False))
+    return _solve(hessian, weighted.T @ signs)
 
 
 def _dual_target(products: Floats, active: NDArray[np.int64], signs: Floats, costs: Floats) -> Floats:
@@ -133,5 +132,12 @@ def _dual_target(products: Floats, active: NDArray[np.int64], signs: Floats, cos
     matrix.flat[:: len(matrix) + 1] += 0.5 / costs
     target = np.zeros(len(products))
     if len(active):
-        target[active] = solve(matrix, signs, assume_a="pos", overwrite_a=True, check_finite=False)
+        target[active] = _solve(matrix, signs)
     return target
+
+
+def _solve(positive_definite: Floats, right: Floats) -> Floats:
+    # Read late, because every other training does without.
+    from scipy.linalg import solve
+
+    return np.asarray(solve(positive_definite, right, assume_a="pos", overwrite_a=True, check_finite=False))
