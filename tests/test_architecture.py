@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "konvoi"
 
 LAYERS = [
-    {"errors", "record", "files", "randomness", "memory", "environment", "colours"},
+    {"errors", "record", "files", "randomness", "memory", "environment", "colours", "imports"},
     {"parallel"},
     {"recipe"},
     {"data", "models"},

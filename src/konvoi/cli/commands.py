@@ -16,6 +16,7 @@ from konvoi.cli.recipes import recipes_app
 from konvoi.cli.scale import scale
 from konvoi.cli.study import study_app
 from konvoi.cli.timeline import timeline
+from konvoi.imports import quick_imports
 
 if TYPE_CHECKING:
     from konvoi.run import Run
@@ -79,11 +80,12 @@ def train(
     ] = False,
 ) -> None:
     """Train a recipe, evaluate it once on the test split, write the report."""
-    from konvoi import experiment
-    from konvoi.errors import RecipeError
-    from konvoi.parallel.environment import read_environment
-    from konvoi.parallel.meeting import join
-    from konvoi.recipe import load_recipe
+    with quick_imports():
+        from konvoi import experiment
+        from konvoi.errors import RecipeError
+        from konvoi.parallel.environment import read_environment
+        from konvoi.parallel.meeting import join
+        from konvoi.recipe import load_recipe
 
     if ranks > 1:
         from konvoi.cli.ranks import train_on_ranks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from konvoi.errors import LaunchError, RecipeError, RunError
@@ -41,7 +42,7 @@ def train_on_ranks(
         LaunchError: this is itself one of several ranks.
         KonvoiError: what one rank alone would refuse as well, before any is started.
     """
-    from konvoi.experiment import new_run_folder, require_one_rank
+    from konvoi.experiment import new_run_folder, read_ahead, require_one_rank
     from konvoi.parallel.launch import launch
     from konvoi.recipe import load_recipe
     from konvoi.run import load_run
@@ -50,13 +51,16 @@ def train_on_ranks(
     if resume is not None:
         if recipe is not None or overrides or run_dir is not None or seal_test:
             raise RecipeError("--resume continues a run as it is: give no recipe, --set, --run-dir or --seal-test.")
-        if load_run(resume).evaluation is not None:
+        run = load_run(resume)
+        if run.evaluation is not None:
             raise RunError(f"{resume} has finished; there is nothing to resume.")
+        loaded, recorded = run.recipe, run.facts.data.data_dir
+        known_dir = data_dir or (None if recorded is None else Path(recorded))
         arguments = [str(resume / "recipe.yaml"), "--run-dir", str(resume)]
     elif recipe is None:
         raise RecipeError("Name a recipe, for example `konvoi train digits-cnn --ranks 2`.")
     else:
-        loaded = load_recipe(recipe, overrides)
+        loaded, known_dir = load_recipe(recipe, overrides), data_dir
         require_one_rank(loaded, ranks)
         folder = run_dir if restartable and run_dir is not None else new_run_folder(loaded, run_dir)
         arguments = [recipe, "--run-dir", str(folder)]
@@ -65,4 +69,7 @@ def train_on_ranks(
     arguments += ["--measure-exchange"] * measure_exchange
     if data_dir is not None:
         arguments += ["--data-dir", str(data_dir)]
+    if sys.platform == "linux":
+        # Where ranks are forks.
+        read_ahead(loaded, known_dir)
     return launch(["train", *arguments, "--restartable"], ranks, restarts)

@@ -1,11 +1,12 @@
 """One experiment from recipe to report.
 
-`material` makes what a training works on, `start` gives the network its first weights, `training` runs it to the end,
-`assessment` scores the result.
+`reading` reads and divides the data, `material` makes what a training works on, `start` gives the network its first
+weights, `training` runs it to the end, `assessment` scores the result.
 """
 
 from konvoi.experiment.assessment import evaluate
 from konvoi.experiment.material import Material, make_batches, make_loss, make_validation, prepare
+from konvoi.experiment.reading import read_ahead
 from konvoi.experiment.training import new_run_folder, require_one_rank, resume, train, train_or_resume
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "make_validation",
     "new_run_folder",
     "prepare",
+    "read_ahead",
     "require_one_rank",
     "resume",
     "train",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,20 @@ from torch import nn
 from konvoi.data.audit import class_counts, duplicate_counts
 from konvoi.data.bands import Bands
 from konvoi.data.batches import Batches
-from konvoi.data.cropped import CroppedImages
 from konvoi.data.dataset import Dataset
-from konvoi.data.images import statistics
-from konvoi.data.patch_arrays import PatchArrays
 from konvoi.data.pixels.leakage import findings as leakage_in_words
-from konvoi.data.pixels.leakage import percent
-from konvoi.data.sources import read_source
 from konvoi.data.spatial_audit import findings_in_words, spatial_findings
-from konvoi.data.split import Split, make_split
+from konvoi.data.split import Split
 from konvoi.data.windows import CubeWindows
-from konvoi.errors import DataError, RecipeError, RunError
+from konvoi.errors import RecipeError, RunError
 from konvoi.evaluation.inference import predict_logits, sigmoid, softmax
 from konvoi.evaluation.validation import ValidationScores, several_label_validation, single_label_validation
+from konvoi.experiment.reading import read_data
 from konvoi.models.build import build_network
 from konvoi.models.projection import projections
 from konvoi.parallel.ranks import ALONE, Ranks
 from konvoi.randomness import numpy_stream, seed_torch
 from konvoi.recipe import Recipe
-from konvoi.recipe.crop import CropSection
 from konvoi.run import DataFacts, Places, Run
 from konvoi.training.forward import LabelledImages
 from konvoi.training.loop import Validate
@@ -63,15 +58,7 @@ def prepare(recipe: Recipe, data_dir: str | Path | None, contract: Bands | None 
         KonvoiError: the data are not what the recipe says, its loss does not fit their labels, or its split leaks and
             it does not allow that.
     """
-    dataset = read_source(recipe.source, None if data_dir is None else Path(data_dir))
-    _require_fitting_loss(recipe, dataset)
-    split = make_split(dataset, recipe.split)
-    dataset = _with_cautions_of_the_split(recipe, dataset, split)
-    bands = _fitted_bands(recipe, dataset, split, contract)
-    if isinstance(dataset.images, PatchArrays | CubeWindows):
-        dataset = replace(dataset, images=dataset.images.filled_with(bands.fill))
-    if recipe.input.crop is not None:
-        dataset = _cropped(dataset, recipe.input.crop)
+    dataset, split, bands = read_data(recipe, None if data_dir is None else Path(data_dir), contract)
     seed_torch(recipe.seed, "initialise")
     network = build_network(recipe, dataset.image_shape, len(dataset.class_names))
     _fit_projections(network, dataset, split, bands)
@@ -194,54 +181,6 @@ def places_of(material: Material) -> Places | None:
     return Places(longitude_latitude=places[shown], part=part[shown])
 
 
-def _with_cautions_of_the_split(recipe: Recipe, dataset: Dataset, split: Split) -> Dataset:
-    """The data set with a caution where windows leak or classes have no training pixels, as the recipe allows.
-
-    Raises:
-        DataError: windows leak, and the recipe does not allow it.
-    """
-    leakage = split.leakage
-    if leakage is None:
-        return dataset
-    if leakage.leaks and not recipe.split.allow_leakage:
-        raise DataError(
-            f"{leakage.caution}. Were as many training pixels drawn at random, "
-            f"{percent(leakage.expected.of_windows)} of the test windows of {leakage.window} × {leakage.window} pixels "
-            "would contain some. Such a network can score by memory. Divide by split.pixels.method blocks, regions, "
-            "growing or fields, with split.pixels.guard: half-window; or set split.allow_leakage: true, and every "
-            "table and figure will say leaking."
-        )
-    untrained = leakage.lacking["train"]
-    cautions = [dataset.caution, leakage.caution]
-    if untrained:
-        cautions.append(f"without training pixels, so that all their test pixels are mistakes: {', '.join(untrained)}")
-    return replace(dataset, caution="; ".join(caution for caution in cautions if caution))
-
-
-def _fitted_bands(recipe: Recipe, dataset: Dataset, split: Split, contract: Bands | None) -> Bands:
-    mean, deviation = statistics(dataset.images, split.train)
-    if recipe.input.normalise != "weights":
-        return dataset.bands.fitted(recipe.input.normalise, mean, deviation)
-    if contract is None or not contract.mean:
-        raise RecipeError(
-            "input.normalise is weights, and the pretrained weights come without a mean and a deviation. Use standard."
-        )
-    if contract.names != dataset.bands.names:
-        raise RecipeError(
-            f"input.normalise is weights, whose bands are {', '.join(contract.names)}; the data have "
-            f"{', '.join(dataset.bands.names)}. Use the same bands (source.bands), or normalise: standard."
-        )
-    return replace(dataset.bands, normalise="standard", mean=contract.mean, deviation=contract.deviation)
-
-
-def _cropped(dataset: Dataset, settings: CropSection) -> Dataset:
-    if isinstance(dataset.images, CubeWindows | CroppedImages):
-        raise RecipeError(f"input.crop is for pictures; the samples of {dataset.name} are windows of a cube.")
-    images = CroppedImages(dataset.images, settings, dataset.aspects)
-    # The data are the same, whatever the network sees of them.
-    return replace(dataset, images=images, known_fingerprint=dataset.fingerprint)
-
-
 def _fit_projections(network: nn.Module, dataset: Dataset, split: Split, bands: Bands) -> None:
     """Fit principal components of the spectrum on the pixels that train: the centres of windows, and nothing else."""
     for projection in projections(network):
@@ -253,22 +192,3 @@ def _fit_projections(network: nn.Module, dataset: Dataset, split: Split, bands: 
         rows, columns = dataset.images.pixels[split.train].T
         gain, offset = (np.array(values)[:, None] for values in bands.gain_and_offset)
         projection.fit((dataset.images.cube[:, rows, columns] * gain + offset).T)
-
-
-def _require_fitting_loss(recipe: Recipe, dataset: Dataset) -> None:
-    if dataset.several_labels and recipe.network.kind == "svmnet":
-        raise RecipeError(
-            f"network.kind is svmnet, whose machines tell classes apart, and the samples of {dataset.name} may have "
-            "several labels. Use another network with loss bce, focal or asymmetric."
-        )
-    for_one_label = recipe.loss.kind in ("cross-entropy", "mse")
-    if dataset.several_labels and for_one_label:
-        raise RecipeError(
-            f"loss.kind is {recipe.loss.kind}, for one label a sample, and the samples of {dataset.name} may have "
-            "several. Use bce, focal or asymmetric."
-        )
-    if not dataset.several_labels and not for_one_label:
-        raise RecipeError(
-            f"loss.kind is {recipe.loss.kind}, for several labels a sample, and each sample of {dataset.name} has "
-            "one. Use cross-entropy or mse."
-        )

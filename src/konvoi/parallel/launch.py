@@ -7,6 +7,7 @@ were well, and no restart follows.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import runpy
@@ -17,8 +18,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from konvoi.errors import LaunchError
+from konvoi.imports import import_engine
+
+if TYPE_CHECKING:
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 _OUTCOME = "KONVOI_OUTCOME"
 """Names the file for the exit code, in the environment of the ranks."""
@@ -55,13 +61,16 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // ranks)))
         os.environ[_OUTCOME] = str(outcome)
+        store = _open_store()
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=ranks,
             run_id=uuid.uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="127.0.0.1:0",
+            # For agents on other hosts, which there are none of, the other backends wait up to half a second.
+            rdzv_backend="static",
+            rdzv_endpoint=f"127.0.0.1:{store.port}",
+            rdzv_configs={"rank": 0},
             max_restarts=restarts,
             monitor_interval=_POLL_SECONDS,
             # A fork has torch already, which takes longer to read than all else until the first step; this process
@@ -70,9 +79,9 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
         )
         forks = sys.platform == "linux"
         if forks:
-            # Optimisers and the exchange of gradients read these when they are first made: once here, not in each rank.
-            import torch._dynamo
-            import torch.distributed.fsdp  # noqa: F401
+            # Once here, and not in each rank. Frozen, what is imported stays in memory that they share.
+            import_engine()
+            gc.freeze()
         try:
             if forks:
                 elastic_launch(config, _run_rank)(list(arguments))
@@ -89,6 +98,13 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
                 "resumed."
             ) from None
         return int(outcome.read_text()) if outcome.exists() else 0
+
+
+def _open_store() -> TCPStore:
+    """The key-value store in which ranks meet, at a port that was free; the agent takes it for its own."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, multi_tenant=True)
 
 
 @contextmanager
