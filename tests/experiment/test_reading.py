@@ -1,15 +1,15 @@
-"""What a launcher reads ahead is what its ranks would have read, and nothing of it is read twice."""
+"""What a launcher reads ahead is what its ranks would have read, and they do not read it again."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from konvoi.data.dataset import Dataset
@@ -39,44 +39,69 @@ def recipe(tmp_path: Path) -> Recipe:
     return load_recipe(tmp_path / "r.yaml")
 
 
-@pytest.fixture(autouse=True)
-def nothing_ahead() -> Iterator[None]:
-    yield
-    reading._ahead = None
-
-
 def without_images(dataset: Dataset) -> tuple[object, ...]:
     return dataset.fingerprint, dataset.class_names, dataset.labels.tolist()
 
 
 def test_what_was_read_ahead_is_given_out_though_the_files_are_gone(recipe: Recipe, folder: Path) -> None:
     dataset, split, bands = reading.read_data(recipe, folder)
-    reading.read_ahead(recipe, folder)
-    folder.rename(folder.with_name("elsewhere"))
-    ahead, ahead_split, ahead_bands = reading.read_data(recipe, folder)
+    with reading.read_ahead(recipe, folder):
+        folder.rename(folder.with_name("elsewhere"))
+        ahead, ahead_split, ahead_bands = reading.read_data(recipe, folder)
     assert without_images(ahead) == without_images(dataset)
     assert ahead_split.fingerprint == split.fingerprint
     assert ahead_bands == bands
+    with pytest.raises(DataError):
+        reading.read_data(recipe, folder)
 
 
 def test_another_recipe_or_folder_is_read_anew(recipe: Recipe, folder: Path) -> None:
-    reading.read_ahead(recipe, folder)
     other = recipe.model_copy(update={"split": recipe.split.model_copy(update={"seed": 5})})
-    assert reading.read_data(other, folder)[1].fingerprint != reading.read_data(recipe, folder)[1].fingerprint
-    with pytest.raises(DataError, match="nowhere"):
-        reading.read_data(recipe, folder.with_name("nowhere"))
+    with reading.read_ahead(recipe, folder):
+        assert reading.read_data(other, folder)[1].fingerprint != reading.read_data(recipe, folder)[1].fingerprint
+        with pytest.raises(DataError, match="nowhere"):
+            reading.read_data(recipe, folder.with_name("nowhere"))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_fork_has_what_was_read_ahead(recipe: Recipe, folder: Path) -> None:
-    reading.read_ahead(recipe, folder)
-    expected = reading.read_data(recipe, folder)[1].fingerprint
-    folder.rename(folder.with_name("elsewhere"))
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if reading.read_data(recipe, folder)[1].fingerprint == expected else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+def test_threads_are_as_before(recipe: Recipe, folder: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with reading.read_ahead(recipe, folder):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("recipe")
+def test_ranks_do_not_read_again(folder: Path, tmp_path: Path) -> None:
+    read, run = tmp_path / "read.txt", tmp_path / "run"
+    # A program of its own, which notes each process that reads, and is then the command line.
+    program = (
+        "import os, sys\n"
+        "from konvoi.experiment import reading\n"
+        "inner = reading.read_source\n"
+        "def noted(*arguments):\n"
+        f"    with open({str(read)!r}, 'a') as file: file.write(f'{{os.getppid()}} {{os.getpid()}}\\n')\n"
+        "    return inner(*arguments)\n"
+        "reading.read_source = noted\n"
+        "from konvoi.__main__ import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", program, "train"]
+    first = [str(tmp_path / "r.yaml"), "--run-dir", str(run), "--data-dir", str(folder)]
+    again = [str(tmp_path / "r.yaml"), "--run-dir", str(run), "--restartable"]
+    for own in (first, again):
+        done = subprocess.run([*command, *own, "--ranks", "2"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        # The second time, the run had come to its end, and nothing was read.
+        (line,) = read.read_text().splitlines()
+        assert line.split()[0] == str(os.getpid())
+    (run / "evaluation.json").unlink()
+    done = subprocess.run([*command, *again, "--ranks", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in read.read_text().splitlines()] == [str(os.getpid())] * 2
 
 
 def test_the_engine_is_imported_when_the_data_are_read() -> None:
@@ -90,6 +115,21 @@ def test_the_engine_is_imported_when_the_data_are_read() -> None:
         "assert sys.getswitchinterval() == before\n"
         "import gc\n"
         "assert gc.isenabled()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_folder_is_told_though_the_engine_is_being_imported() -> None:
+    program = (
+        "import sys\n"
+        "from konvoi.imports import engine_imported_meanwhile\n"
+        "before = sys.getswitchinterval()\n"
+        "try:\n"
+        "    with engine_imported_meanwhile():\n"
+        "        raise ValueError\n"
+        "except ValueError:\n"
+        "    assert sys.getswitchinterval() == before\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from konvoi.errors import LaunchError, RecipeError, RunError
+
+if TYPE_CHECKING:
+    from konvoi.recipe import Recipe
 
 
 def require_single() -> None:
@@ -42,7 +46,7 @@ def train_on_ranks(
         LaunchError: this is itself one of several ranks.
         KonvoiError: what one rank alone would refuse as well, before any is started.
     """
-    from konvoi.experiment import new_run_folder, read_ahead, require_one_rank
+    from konvoi.experiment import new_run_folder, require_one_rank
     from konvoi.parallel.launch import launch
     from konvoi.recipe import load_recipe
     from konvoi.run import load_run
@@ -51,16 +55,14 @@ def train_on_ranks(
     if resume is not None:
         if recipe is not None or overrides or run_dir is not None or seal_test:
             raise RecipeError("--resume continues a run as it is: give no recipe, --set, --run-dir or --seal-test.")
-        run = load_run(resume)
-        if run.evaluation is not None:
+        if load_run(resume).evaluation is not None:
             raise RunError(f"{resume} has finished; there is nothing to resume.")
-        loaded, recorded = run.recipe, run.facts.data.data_dir
-        known_dir = data_dir or (None if recorded is None else Path(recorded))
+        loaded = load_run(resume).recipe
         arguments = [str(resume / "recipe.yaml"), "--run-dir", str(resume)]
     elif recipe is None:
         raise RecipeError("Name a recipe, for example `konvoi train digits-cnn --ranks 2`.")
     else:
-        loaded, known_dir = load_recipe(recipe, overrides), data_dir
+        loaded = load_recipe(recipe, overrides)
         require_one_rank(loaded, ranks)
         folder = run_dir if restartable and run_dir is not None else new_run_folder(loaded, run_dir)
         arguments = [recipe, "--run-dir", str(folder)]
@@ -69,7 +71,23 @@ def train_on_ranks(
     arguments += ["--measure-exchange"] * measure_exchange
     if data_dir is not None:
         arguments += ["--data-dir", str(data_dir)]
-    if sys.platform == "linux":
-        # Where ranks are forks.
-        read_ahead(loaded, known_dir)
-    return launch(["train", *arguments, "--restartable"], ranks, restarts)
+    with _read_ahead(loaded, data_dir, Path(arguments[2])):
+        return launch(["train", *arguments, "--restartable"], ranks, restarts)
+
+
+def _read_ahead(recipe: Recipe, data_dir: Path | None, run_dir: Path) -> AbstractContextManager[None]:
+    """Read what the ranks will ask for: of a run that goes on, from where it read before; of a finished one, nothing.
+
+    Raises:
+        KonvoiError: the data cannot be read, or the run cannot.
+    """
+    from konvoi.experiment import read_ahead
+    from konvoi.run import Run, load_run
+
+    if not Run(run_dir).facts_path.exists():
+        return read_ahead(recipe, data_dir)
+    run = load_run(run_dir)
+    if run.evaluation is not None:
+        return nullcontext()
+    recorded = run.facts.data.data_dir
+    return read_ahead(recipe, Path(recorded) if data_dir is None and recorded is not None else data_dir)

@@ -36,13 +36,15 @@ def timeline(
     make_output_folder(folder)
     if ranks > 1:
         from konvoi.cli.ranks import require_single
+        from konvoi.experiment import read_ahead
         from konvoi.parallel.launch import launch
 
         require_single()
         arguments = ["timeline", recipe, "--out", str(folder), "--steps", str(steps)]
         arguments += [part for override in overrides or () for part in ("--set", override)]
         arguments += [] if data_dir is None else ["--data-dir", str(data_dir)]
-        raise typer.Exit(launch(arguments, ranks, restarts=0))
+        with read_ahead(loaded, data_dir):
+            raise typer.Exit(launch(arguments, ranks, restarts=0))
     recording = record_steps(loaded, steps, data_dir)
     if recording is None:
         return

@@ -14,9 +14,6 @@ from konvoi.data.cropped import CroppedImages
 from konvoi.data.dataset import Dataset
 from konvoi.data.split import Indices, Split
 from konvoi.data.windows import CubeWindows
-from konvoi.randomness import numpy_stream
-
-_IMAGES_AT_ONCE = 1024
 
 
 def class_counts(dataset: Dataset, split: Split) -> dict[str, tuple[int, ...]]:
@@ -45,7 +42,8 @@ def duplicate_counts(dataset: Dataset, split: Split) -> dict[str, int]:
     if not isinstance(images, np.ndarray):
         return {"validation": 0, "test": 0}
     parts = _parts(split)
-    keys = _keys(images)
+    # Most images share their hash with no other, and need no closer look.
+    keys = np.fromiter((hash(image.tobytes()) for image in images), np.int64, len(images))
     others = np.concatenate([parts["validation"], parts["test"]])
     train = {_digest(images, position) for position in _those_in(parts["train"], others, keys)}
     return {
@@ -62,22 +60,5 @@ def _digest(images: NDArray[np.uint8], position: int) -> bytes:
     return blake2b(images[position].tobytes(), digest_size=16).digest()
 
 
-def _keys(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """A number for each image, `(N,)`, which equal images share, and others only by chance.
-
-    Σ aᵢ xᵢ mod 2⁶⁴ over an image's 64-bit words xᵢ with random odd aᵢ: multiplicative hashing.
-    """
-    rows = images.reshape(len(images), -1)
-    words = -(-rows.shape[1] // 8)
-    factors = numpy_stream(0, "duplicates").integers(0, 1 << 64, words, dtype=np.uint64) | np.uint64(1)
-    keys = np.empty(len(rows), dtype=np.uint64)
-    for start in range(0, len(rows), _IMAGES_AT_ONCE):
-        block = rows[start : start + _IMAGES_AT_ONCE]
-        padded = np.zeros((len(block), 8 * words), dtype=np.uint8)
-        padded[:, : rows.shape[1]] = block
-        keys[start : start + len(block)] = padded.view(np.uint64) @ factors
-    return keys
-
-
-def _those_in(indices: Indices, others: Indices, keys: NDArray[np.uint64]) -> Indices:
+def _those_in(indices: Indices, others: Indices, keys: NDArray[np.int64]) -> Indices:
     return indices[np.isin(keys[indices], keys[others])]

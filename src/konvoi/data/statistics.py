@@ -28,7 +28,7 @@ def pixel_statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], ND
 
 
 def _counts_of_bytes(values: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """How often each of the 256 values stands there, `(256,)`, from the 65,536 pairs: half as many to look at."""
+    """How often each of the 256 values occurs, `(256,)`, from the 65,536 pairs: half as many to look at."""
     pairs = np.bincount(values[: len(values) // 2 * 2].view(np.uint16), minlength=1 << 16).reshape(256, 256)
     counts: NDArray[np.int64] = pairs.sum(axis=0) + pairs.sum(axis=1)
     counts[values[len(values) // 2 * 2 :]] += 1

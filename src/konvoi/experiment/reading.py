@@ -1,10 +1,13 @@
-"""Samples, read and divided, with bands that are fitted on the training split: what a network is then built for.
+"""Reading a recipe's samples, dividing them, and fitting the bands on the training split.
 
-A launcher may read them before it starts its ranks, once for all of them.
+A launcher may do it before it starts its ranks, once for all of them.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,20 +38,31 @@ class _ReadAhead:
 _ahead: _ReadAhead | None = None
 
 
-def read_ahead(recipe: Recipe, data_dir: Path | None) -> None:
-    """Read what the ranks that this process is about to fork will ask for; they share the one copy in its memory.
+@contextmanager
+def read_ahead(recipe: Recipe, data_dir: Path | None) -> Iterator[None]:
+    """Read what the ranks that this process forks meanwhile will ask for; they share the one copy in its memory.
 
-    Not where weights decide what is read of it, nor from an LMDB, which a fork must open itself.
+    Nothing is read where ranks are no forks, where weights decide what is read of the data, or from an LMDB, which each
+    process must open itself.
 
     Raises:
         KonvoiError: as `read_data`.
     """
     global _ahead
-    if recipe.input.normalise == "weights" or recipe.source.kind == "lmdb":
+    if sys.platform != "linux" or recipe.input.normalise == "weights" or recipe.source.kind == "lmdb":
+        yield
         return
+    threads = torch.get_num_threads()
     # OpenMP's threads are not there any more after a fork, and waiting for them would never end.
     torch.set_num_threads(1)
-    _ahead = _ReadAhead(recipe, data_dir, read_data(recipe, data_dir))
+    try:
+        with engine_imported_meanwhile():
+            data = read_data(recipe, data_dir)
+        _ahead = _ReadAhead(recipe, data_dir, data)
+        yield
+    finally:
+        _ahead = None
+        torch.set_num_threads(threads)
 
 
 def read_data(recipe: Recipe, data_dir: Path | None, contract: Bands | None = None) -> tuple[Dataset, Split, Bands]:
@@ -65,12 +79,11 @@ def read_data(recipe: Recipe, data_dir: Path | None, contract: Bands | None = No
     """
     if _ahead is not None and (_ahead.recipe, _ahead.data_dir) == (recipe, data_dir):
         return _ahead.data
-    with engine_imported_meanwhile():
-        dataset = read_source(recipe.source, data_dir)
-        _require_fitting_loss(recipe, dataset)
-        split = make_split(dataset, recipe.split)
-        dataset = _with_cautions_of_the_split(recipe, dataset, split)
-        bands = _fitted_bands(recipe, dataset, split, contract)
+    dataset = read_source(recipe.source, data_dir)
+    _require_fitting_loss(recipe, dataset)
+    split = make_split(dataset, recipe.split)
+    dataset = _with_cautions_of_the_split(recipe, dataset, split)
+    bands = _fitted_bands(recipe, dataset, split, contract)
     if isinstance(dataset.images, PatchArrays | CubeWindows):
         dataset = replace(dataset, images=dataset.images.filled_with(bands.fill))
     if recipe.input.crop is not None:

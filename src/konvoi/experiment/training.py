@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,7 @@ from konvoi.experiment.material import (
 )
 from konvoi.experiment.start import contract_of, pretraining_recipe, start_from_pretrained
 from konvoi.files import remove_leftovers
+from konvoi.imports import engine_imported_meanwhile
 from konvoi.parallel.all_reduce import measure_exchange as measure_exchange_between
 from konvoi.parallel.meeting import join
 from konvoi.parallel.ranks import Ranks
@@ -80,7 +82,8 @@ def train(
     data_path = None if data_dir is None else Path(data_dir)
     ranks = join()
     display = _display(display, ranks)
-    material = prepare(recipe, data_path, _contract(recipe, data_path))
+    with _engine_for(recipe):
+        material = prepare(recipe, data_path, _contract(recipe, data_path))
     require_one_rank(recipe, ranks.size)
     device = choose_device(recipe.compute.device, ranks.local_rank)
     precision = _precision(recipe, device)
@@ -146,7 +149,8 @@ def resume(
     run = load_run(folder)
     ranks = join()
     display = _display(display, ranks)
-    material = prepare_again(run, data_dir)
+    with _engine_for(run.recipe):
+        material = prepare_again(run, data_dir)
     device = choose_device(run.recipe.compute.device, ranks.local_rank)
     if run.recipe.pretrained is not None:
         start_from_pretrained(material.network, run.recipe.pretrained, material.bands)
@@ -204,6 +208,11 @@ def train_or_resume(recipe: Recipe, folder: Path, **arguments: Any) -> Run:
         return run
     known = {name: arguments[name] for name in ("data_dir", "measure_exchange", "display") if name in arguments}
     return resume(folder, **known)
+
+
+def _engine_for(recipe: Recipe) -> AbstractContextManager[None]:
+    # Support vector machines need no optimiser.
+    return nullcontext() if recipe.network.kind == "svmnet" else engine_imported_meanwhile()
 
 
 def _display(display: Display | None, ranks: Ranks) -> Display:

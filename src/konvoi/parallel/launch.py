@@ -67,14 +67,14 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
             max_nodes=1,
             nproc_per_node=ranks,
             run_id=uuid.uuid4().hex,
-            # For agents on other hosts, which there are none of, the other backends wait up to half a second.
+            # For agents on other hosts, of which there are none, c10d waits up to 0.3 s.
             rdzv_backend="static",
             rdzv_endpoint=f"127.0.0.1:{store.port}",
             rdzv_configs={"rank": 0},
             max_restarts=restarts,
             monitor_interval=_POLL_SECONDS,
             # A fork has torch already, which takes longer to read than all else until the first step; this process
-            # itself neither computes nor touches a GPU.
+            # itself has no threads of OpenMP and touches no GPU.
             start_method="fork",
         )
         forks = sys.platform == "linux"
@@ -115,6 +115,7 @@ def _as_it_was() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.unfreeze()
         os.environ.clear()
         os.environ.update(environment)
         for number, handler in handlers.items():

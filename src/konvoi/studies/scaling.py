@@ -187,6 +187,7 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
 
 def _launch(recipe: Recipe, place: Path, ranks: int, threads: int, data_dir: Path | None) -> None:
     """A training of its own processes, unless it has come to its end already."""
+    from konvoi.experiment import read_ahead
     from konvoi.parallel.launch import launch
 
     if (place / "evaluation.json").exists() or _diverged(place):
@@ -200,7 +201,7 @@ def _launch(recipe: Recipe, place: Path, ranks: int, threads: int, data_dir: Pat
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
-        with _printing_to(place.with_name(f"{place.name}.txt")):
+        with _printing_to(place.with_name(f"{place.name}.txt")), read_ahead(recipe, data_dir):
             code = launch(arguments, ranks)
     finally:
         if before is None:
