@@ -35,7 +35,7 @@ def main() -> None:
         if _lost_another_rank(error):
             _say(
                 "konvoi: the connection to another rank broke; it ended without a word (killed, or out of memory?). "
-                "What was trained is saved: resume the run."
+                + _what_follows()
             )
         else:
             _say(
@@ -65,6 +65,14 @@ def _end(code: int) -> NoReturn:
 def _lost_another_rank(error: Exception) -> bool:
     ranks = sys.modules.get("konvoi.parallel.meeting")
     return ranks is not None and ranks.lost_another(error)
+
+
+def _what_follows() -> str:
+    from konvoi.parallel.launch import starts_again
+
+    if starts_again():
+        return "All are started again, and go on from the last checkpoint."
+    return "What was trained is saved: resume the run."
 
 
 def _part() -> None:

@@ -46,7 +46,7 @@ def train_on_ranks(
         LaunchError: this is itself one of several ranks.
         KonvoiError: what one rank alone would refuse as well, before any is started.
     """
-    from konvoi.experiment import new_run_folder, require_one_rank
+    from konvoi.experiment import new_run_folder, require_fitting_ranks
     from konvoi.parallel.launch import launch
     from konvoi.recipe import load_recipe
     from konvoi.run import load_run
@@ -63,7 +63,7 @@ def train_on_ranks(
         raise RecipeError("Name a recipe, for example `konvoi train digits-cnn --ranks 2`.")
     else:
         loaded = load_recipe(recipe, overrides)
-        require_one_rank(loaded, ranks)
+        require_fitting_ranks(loaded, ranks)
         folder = run_dir if restartable and run_dir is not None else new_run_folder(loaded, run_dir)
         arguments = [recipe, "--run-dir", str(folder)]
         arguments += [part for override in overrides for part in ("--set", override)]

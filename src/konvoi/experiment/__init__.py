@@ -7,7 +7,7 @@ weights, `training` runs it to the end, `assessment` scores the result.
 from konvoi.experiment.assessment import evaluate
 from konvoi.experiment.material import Material, make_batches, make_loss, make_validation, prepare
 from konvoi.experiment.reading import read_ahead
-from konvoi.experiment.training import new_run_folder, require_one_rank, resume, train, train_or_resume
+from konvoi.experiment.training import new_run_folder, require_fitting_ranks, resume, train, train_or_resume
 
 __all__ = [
     "Material",
@@ -18,7 +18,7 @@ __all__ = [
     "new_run_folder",
     "prepare",
     "read_ahead",
-    "require_one_rank",
+    "require_fitting_ranks",
     "resume",
     "train",
     "train_or_resume",

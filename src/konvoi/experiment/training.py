@@ -84,7 +84,7 @@ def train(
     display = _display(display, ranks)
     with _engine_for(recipe):
         material = prepare(recipe, data_path, _contract(recipe, data_path))
-    require_one_rank(recipe, ranks.size)
+    require_fitting_ranks(recipe, ranks.size)
     device = choose_device(recipe.compute.device, ranks.local_rank)
     precision = _precision(recipe, device)
     # Before the run folder is made, because weights may not fit.
@@ -293,16 +293,24 @@ def _training(
     return training
 
 
-def require_one_rank(recipe: Recipe, ranks: int) -> None:
-    """Refuse several ranks for a network that is fitted forward.
+def require_fitting_ranks(recipe: Recipe, ranks: int) -> None:
+    """Refuse several ranks for a network that is fitted forward, and more ranks than a step has samples for.
 
     Raises:
-        RecipeError: there are several.
+        RecipeError: one of both.
     """
     if recipe.network.kind == "svmnet" and ranks > 1:
         raise RecipeError(
             f"{recipe.name} is fitted forward by linear support vector machines, which one process does on all of its "
             f"cores, and there are {ranks} ranks. Start it without --ranks or a launcher."
+        )
+    budget = recipe.budget
+    smallest = min([budget.batch, *(change.batch for change in budget.batch_schedule)])
+    if ranks > 1 and smallest < ranks * budget.accumulate:
+        raise RecipeError(
+            f"budget.batch {smallest} is too small for {ranks} ranks of {budget.accumulate} micro-batch"
+            f"{'' if budget.accumulate == 1 else 'es'} each. Use fewer ranks, or a larger batch "
+            "(--set budget.batch=…)."
         )
 
 

@@ -16,6 +16,9 @@ from konvoi.errors import LaunchError
 
 Variables = Mapping[str, str]
 
+OUTCOME = "KONVOI_OUTCOME"
+"""Names the file for the exit code, in the environment of ranks that `konvoi train --ranks` has started."""
+
 _FIRST_PORT, _PORTS = 15_000, 15_000
 """Ports that are derived from a job's number: below those that systems hand out by themselves (from 32,768)."""
 
@@ -75,7 +78,7 @@ def _torchrun(variables: Variables) -> RankEnvironment | None:
         local_rank=_number(variables, "LOCAL_RANK", 0),
         address=None if alone else _required(variables, "MASTER_ADDR", "torchrun"),
         port=None if alone else _number(variables, "MASTER_PORT"),
-        launcher="torchrun",
+        launcher="--ranks" if OUTCOME in variables else "torchrun",
     )
 
 

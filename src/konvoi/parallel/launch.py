@@ -18,16 +18,19 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from konvoi.errors import LaunchError
 from konvoi.imports import import_engine
+from konvoi.parallel.environment import OUTCOME
+from konvoi.parallel.gate import Gate
 
 if TYPE_CHECKING:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-_OUTCOME = "KONVOI_OUTCOME"
-"""Names the file for the exit code, in the environment of the ranks."""
+_STOPPED = 128
+"""From here on, an exit code means that a signal came."""
 
 _POLL_SECONDS = 0.1
 
@@ -52,15 +55,15 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # The agent tells in many words what it does; what remains is which rank failed, and how.
+    # The agent tells in many words what it does; what counts is said by the ranks, and at the end here.
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("torch.distributed.elastic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="konvoi-") as folder, _as_it_was():
         outcome = Path(folder) / "exit-code"
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // ranks)))
-        os.environ[_OUTCOME] = str(outcome)
+        os.environ[OUTCOME] = str(outcome)
         store = _open_store()
         config = LaunchConfig(
             min_nodes=1,
@@ -84,11 +87,15 @@ def launch(arguments: Sequence[str], ranks: int, restarts: int = 3) -> int:
             gc.freeze()
         try:
             if forks:
-                elastic_launch(config, _run_rank)(list(arguments))
+                gate = Gate(ranks)
+                try:
+                    elastic_launch(config, _run_rank)(list(arguments), gate)
+                finally:
+                    gate.close()
             else:
                 elastic_launch(config, sys.executable)("-m", "konvoi", *arguments)
         except SignalException as stopped:
-            return 128 + int(stopped.sigval)
+            return _STOPPED + int(stopped.sigval)
         except ChildFailedError as failed:
             rank, failure = failed.get_first_failure()
             how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"exit code {failure.exitcode}"
@@ -123,8 +130,9 @@ def _as_it_was() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-def _run_rank(arguments: list[str]) -> None:
+def _run_rank(arguments: list[str], gate: Gate) -> None:
     launcher = os.getppid()
+    gate.pass_through()
     _limit_threads()
     for number in _SIGNALS:
         # Those inherited are the agent's.
@@ -141,6 +149,17 @@ def _run_rank(arguments: list[str]) -> None:
         # Killed, it will never say that it has what this rank returns, and without an end to that wait the rank would
         # stay in memory for good.
         sys.exit(1)
+    if _said_outcome() >= _STOPPED:
+        # An agent that was stopped does not take what this rank returns, and would wait half a minute for its end. One
+        # that was not has a second to take it.
+        exit_anyway = Timer(1.0, os._exit, (0,))
+        exit_anyway.daemon = True
+        exit_anyway.start()
+
+
+def _said_outcome() -> int:
+    place = Path(os.environ[OUTCOME])
+    return int(place.read_text()) if place.exists() else 0
 
 
 def _limit_threads() -> None:
@@ -157,6 +176,11 @@ def restarts_so_far() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
+def starts_again() -> bool:
+    """Whether an elastic agent will start this rank again if it ends with an error."""
+    return restarts_so_far() < int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+
+
 def watched_by_agent() -> bool:
     """Whether an elastic agent started this process; it passes on the signals that it gets itself."""
     return "TORCHELASTIC_RUN_ID" in os.environ
@@ -164,7 +188,7 @@ def watched_by_agent() -> bool:
 
 def note_outcome(code: int) -> int:
     """Hand an exit code to `launch`, where that started this rank; the code with which to end, then 0."""
-    place = os.environ.get(_OUTCOME)
+    place = os.environ.get(OUTCOME)
     if place is None:
         return code
     Path(place).write_text(str(code))
