@@ -1,6 +1,6 @@
 """Two Gloo ranks on two cores: Konvoi against Lightning, Accelerate and a bare DistributedDataParallel loop.
 
-    python benchmarks/two_ranks.py --data-dir MNIST --python PYTHON [--rounds 5]
+    python benchmarks/two_ranks.py --data-dir MNIST --python PYTHON [--rounds 3] [--starts 9]
 
 All train the same small network on MNIST in memory, 128 images a rank and step, one thread a rank. `PYTHON` is an
 interpreter that has Lightning, Accelerate and Konvoi. Bars: samples/s ≥ 1.0 × the better of the two libraries and
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 RECIPE = """
@@ -33,70 +34,112 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def measure_konvoi(python: str, data_dir: Path, precision: str) -> dict[str, float]:
-    """Samples/s of the last epoch, and seconds from the command to the end of the first step.
+def rate_of_konvoi(python: str, data_dir: Path, precision: str) -> float:
+    """Samples/s of the last epoch."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = konvoi_command(python, data_dir, Path(folder), precision)
+        if subprocess.run(command, stdout=subprocess.DEVNULL, env=ONE_THREAD, check=False).returncode != 0:
+            sys.exit(f"{' '.join(command)} failed")
+        rate: float = json.loads((Path(folder) / "run" / "history.json").read_text())[-1]["samples_per_second"]
+    return rate
+
+
+def start_of_konvoi(python: str, data_dir: Path, rate: float) -> float:
+    """Seconds from the command to the end of the first step, which takes what a step takes at this rate.
 
     A training writes its first checkpoint directly before its first step.
     """
     with tempfile.TemporaryDirectory() as folder:
-        recipe, run = Path(folder) / "recipe.yaml", Path(folder) / "run"
-        recipe.write_text(RECIPE)
-        command = [python, "-m", "konvoi", "train", str(recipe), "--ranks", "2", "--seal-test", "--run-dir", str(run)]
-        command += ["--data-dir", str(data_dir), "--set", f"compute.precision={precision}"]
+        command = konvoi_command(python, data_dir, Path(folder), "float32")
         started = time.time()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ONE_THREAD)
-        while not (run / "checkpoints" / "last.safetensors").exists() and process.poll() is None:
-            time.sleep(0.005)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ONE_THREAD, start_new_session=True
+        )
+        while not (Path(folder) / "run" / "checkpoints" / "last.safetensors").exists():
+            if process.poll() is not None:
+                sys.exit(f"{' '.join(command)} failed")
+            time.sleep(0.002)
         begun = time.time() - started
-        if process.wait() != 0:
-            sys.exit(f"{' '.join(command)} failed")
-        rate = json.loads((run / "history.json").read_text())[-1]["samples_per_second"]
-    return {"rate": rate, "start": begun + 256 / rate}
+        process.terminate()
+        process.wait()
+    return begun + 256 / rate
 
 
-def measure(command: list[str]) -> dict[str, float]:
-    """The same of a peer, which says itself when its first step ended."""
-    started = time.time()
+def konvoi_command(python: str, data_dir: Path, folder: Path, precision: str) -> list[str]:
+    (folder / "recipe.yaml").write_text(RECIPE)
+    command = [python, "-m", "konvoi", "train", str(folder / "recipe.yaml"), "--ranks", "2", "--seal-test"]
+    command += ["--run-dir", str(folder / "run"), "--data-dir", str(data_dir)]
+    return [*command, "--set", f"compute.precision={precision}"]
+
+
+def answer_of(command: list[str], key: str) -> float:
+    """What a peer says of itself under this key."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=ONE_THREAD)
-    lines = [line for line in done.stdout.splitlines() if line.startswith('{"samples_per_second"')]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(f'{{"{key}"')]
     # What counts was said before the process ended, and an abort at the very end (torch 2.13) does not change it.
     if not lines:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    answer = json.loads(lines[-1])
-    return {"rate": answer["samples_per_second"], "start": answer["first_step"] - started}
+    value: float = json.loads(lines[-1])[key]
+    return value
+
+
+def start_of(command: list[str]) -> float:
+    """Seconds from a peer's command to the end of its first step."""
+    started = time.time()
+    return answer_of([*command, "--first-step"], "first_step") - started
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True, help="MNIST's four IDX files, as published")
     parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3, help="of whole trainings")
+    parser.add_argument("--starts", type=int, default=9, help="rounds of starts, which are short and scatter more")
     arguments = parser.parse_args()
-    engines = "Konvoi | bare loop | Lightning | Accelerate"
-    print(f"| arithmetic | | {engines} | against the better library | against the bare loop |")
-    print("|---|---|--:|--:|--:|--:|---|---|")
-    for precision in ("float32", "bfloat16"):
-        peer = ["--data-dir", str(arguments.data_dir), *(["--bfloat16"] if precision == "bfloat16" else [])]
-        commands = {
-            "bare": [*TORCHRUN, str(PEER), "bare", *peer],
-            "lightning": [str(PEER), "lightning", *peer],
-            "accelerate": [*TORCHRUN, str(PEER), "accelerate", *peer],
+    python, data_dir = arguments.python, arguments.data_dir
+
+    def peers(*options: str) -> dict[str, list[str]]:
+        own = ["--data-dir", str(data_dir), *options]
+        return {
+            "bare": [python, *TORCHRUN, str(PEER), "bare", *own],
+            "lightning": [python, str(PEER), "lightning", *own],
+            "accelerate": [python, *TORCHRUN, str(PEER), "accelerate", *own],
         }
+
+    engines = "Konvoi | bare loop | Lightning | Accelerate"
+    print(f"| | arithmetic | {engines} | against the better library | against the bare loop |")
+    print("|---|---|--:|--:|--:|--:|---|---|")
+    rate = 1.0
+    for precision, options in (("float32", ()), ("bfloat16", ("--bfloat16",))):
         rounds = [
             {
-                "konvoi": measure_konvoi(arguments.python, arguments.data_dir, precision),
-                **{engine: measure([arguments.python, *command]) for engine, command in commands.items()},
+                "konvoi": rate_of_konvoi(python, data_dir, precision),
+                **{name: answer_of(command, "samples_per_second") for name, command in peers(*options).items()},
             }
             for _ in range(arguments.rounds)
         ]
-        for key, words, better in (("rate", "samples/s", max), ("start", "seconds to the first step", min)):
-            medians = [statistics.median(entry[engine][key] for entry in rounds) for engine in rounds[0]]
-            library = [
-                entry["konvoi"][key] / better(entry["lightning"][key], entry["accelerate"][key]) for entry in rounds
-            ]
-            loop = [entry["konvoi"][key] / entry["bare"][key] for entry in rounds]
-            shown = " | ".join(f"{value:,.0f}" if key == "rate" else f"{value:.1f}" for value in medians)
-            print(f"| {precision} | {words} | {shown} | {listed(library)} | {listed(loop)} |", flush=True)
+        print_row("samples/s", precision, rounds, max, ",.0f")
+        if precision == "float32":
+            rate = statistics.median(entry["konvoi"] for entry in rounds)
+    starts = [
+        {
+            "konvoi": start_of_konvoi(python, data_dir, rate),
+            **{name: start_of(command) for name, command in peers().items()},
+        }
+        for _ in range(arguments.starts)
+    ]
+    print_row("seconds to the first step", "float32", starts, min, ".2f")
+
+
+def print_row(
+    words: str, precision: str, rounds: list[dict[str, float]], better: Callable[[float, float], float], digits: str
+) -> None:
+    """Medians of all engines, and Konvoi's ratio to the others in each round."""
+    medians = [statistics.median(entry[engine] for entry in rounds) for engine in rounds[0]]
+    library = [entry["konvoi"] / better(entry["lightning"], entry["accelerate"]) for entry in rounds]
+    loop = [entry["konvoi"] / entry["bare"] for entry in rounds]
+    shown = " | ".join(format(value, digits) for value in medians)
+    print(f"| {words} | {precision} | {shown} | {listed(library)} | {listed(loop)} |", flush=True)
 
 
 def listed(ratios: list[float]) -> str:

@@ -1,10 +1,10 @@
 """The same small network on two Gloo ranks with Lightning, with Accelerate, with a bare DistributedDataParallel loop.
 
-    python two_ranks.py lightning|accelerate|bare --data-dir MNIST [--bfloat16]
+    python two_ranks.py lightning|accelerate|bare --data-dir MNIST [--bfloat16] [--first-step]
 
 Data lie in memory, and batches are gathered as a whole: what is compared is the engine, not a loader that collates
 sample by sample. Lightning starts its second rank itself; Accelerate and the bare loop are started by torchrun.
-The first rank prints samples/s of the last epoch, and the moment of its first finished step.
+The first rank prints samples/s of the last epoch, or the moment of its first finished step and ends with that.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import gzip
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 EPOCHS, BATCH = 3, 128
+
+FIRST_STEP_ONLY = "--first-step" in sys.argv
 
 
 class InMemory(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -72,10 +75,8 @@ def with_lightning(folder: Path, bfloat16: bool) -> None:
             return optimiser_of(self.parameters())
 
     class Clock(lightning.Callback):
-        first: float | None = None
-
         def on_train_batch_end(self, *_: Any) -> None:
-            self.first = self.first or time.time()
+            step_done()
 
         def on_train_epoch_start(self, *_: Any) -> None:
             self.started = time.perf_counter()
@@ -92,7 +93,7 @@ def with_lightning(folder: Path, bfloat16: bool) -> None:
     data = loader(folder)
     trainer.fit(Module(), data)
     if trainer.global_rank == 0:
-        report(len(data.dataset) / clock.seconds, clock.first)
+        report(len(data.dataset) / clock.seconds)
 
 
 def with_accelerate(folder: Path, bfloat16: bool) -> None:
@@ -101,7 +102,6 @@ def with_accelerate(folder: Path, bfloat16: bool) -> None:
     accelerator = Accelerator(cpu=True, mixed_precision="bf16" if bfloat16 else "no")
     model = network()
     model, optimiser, data = accelerator.prepare(model, optimiser_of(model.parameters()), loader(folder))
-    first = None
     for _ in range(EPOCHS):
         started = time.perf_counter()
         for images, labels in data:
@@ -110,10 +110,10 @@ def with_accelerate(folder: Path, bfloat16: bool) -> None:
             optimiser.zero_grad()
             accelerator.backward(loss)
             optimiser.step()
-            first = first or time.time()
+            step_done()
         seconds = time.perf_counter() - started
     if accelerator.is_main_process:
-        report(len(data.dataset) / seconds, first)
+        report(len(data.dataset) / seconds)
 
 
 def bare(folder: Path, bfloat16: bool) -> None:
@@ -123,7 +123,6 @@ def bare(folder: Path, bfloat16: bool) -> None:
     optimiser = optimiser_of(model.parameters())
     sampler = DistributedSampler(range(60_000))
     data = loader(folder, sampler)
-    first = None
     for epoch in range(EPOCHS):
         sampler.set_epoch(epoch)
         started = time.perf_counter()
@@ -134,14 +133,22 @@ def bare(folder: Path, bfloat16: bool) -> None:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            first = first or time.time()
+            step_done()
         seconds = time.perf_counter() - started
     if torch.distributed.get_rank() == 0:
-        report(60_000 / seconds, first)
+        report(60_000 / seconds)
 
 
-def report(rate: float, first: float | None) -> None:
-    print(json.dumps({"samples_per_second": rate, "first_step": first}), flush=True)
+def report(rate: float) -> None:
+    print(json.dumps({"samples_per_second": rate}), flush=True)
+
+
+def step_done() -> None:
+    """Where only the first step counts, say when it was done, and end."""
+    if FIRST_STEP_ONLY:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            print(json.dumps({"first_step": time.time()}), flush=True)
+        os._exit(0)
 
 
 if __name__ == "__main__":
@@ -149,6 +156,7 @@ if __name__ == "__main__":
     parser.add_argument("engine", choices=["lightning", "accelerate", "bare"])
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--bfloat16", action="store_true")
+    parser.add_argument("--first-step", action="store_true", help="end after it")
     arguments = parser.parse_args()
     engines = {"lightning": with_lightning, "accelerate": with_accelerate, "bare": bare}
     engines[arguments.engine](arguments.data_dir, arguments.bfloat16)

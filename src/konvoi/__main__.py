@@ -13,12 +13,12 @@ from konvoi.errors import KonvoiError, RankLost, TrainingInterrupted
 
 def main() -> None:
     """Run the command line."""
-    from konvoi.cli import app
+    from konvoi.cli import run
 
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
-        app()
+        run()
     except TrainingInterrupted as interruption:
         _say(f"\n{interruption}")
         _end(128 + interruption.signal_number)
