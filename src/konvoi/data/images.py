@@ -164,4 +164,4 @@ def statistics(images: Images, indices: NDArray[np.int64]) -> tuple[NDArray[np.f
         return statistics(images.whole, indices)
     if isinstance(images, PatchArrays | CubeWindows):
         return statistics_of(images.moments(indices))
-    return pixel_statistics(images[indices])
+    return pixel_statistics(images, indices)
