@@ -54,10 +54,5 @@ def import_engine() -> None:
 
     That is PyTorch's compiler, used or not, with SymPy and FSDP (2.13).
     """
-    import torch
-
     with quick_imports():
-        import torch._dynamo
-
-        if torch.distributed.is_available():
-            import torch.distributed.fsdp
+        import torch._dynamo  # noqa: F401
