@@ -327,7 +327,9 @@ class Training:
         if self.scaler.is_enabled() and progress.scaler:
             self.scaler.load_state_dict(progress.scaler)
         self.progress = progress
-        remove_leftovers(self._checkpoints)
+        # Not by a later rank: the first one may be writing already.
+        if self._ranks.is_first:
+            remove_leftovers(self._checkpoints)
 
     def _learning_rate(self, step: int | None = None) -> float:
         steps = self.batches.steps
