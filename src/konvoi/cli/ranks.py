@@ -55,9 +55,11 @@ def train_on_ranks(
     if resume is not None:
         if recipe is not None or overrides or run_dir is not None or seal_test:
             raise RecipeError("--resume continues a run as it is: give no recipe, --set, --run-dir or --seal-test.")
-        if load_run(resume).evaluation is not None:
+        run = load_run(resume)
+        if run.evaluation is not None:
             raise RunError(f"{resume} has finished; there is nothing to resume.")
-        loaded = load_run(resume).recipe
+        loaded = run.recipe
+        require_fitting_ranks(loaded, ranks)
         arguments = [str(resume / "recipe.yaml"), "--run-dir", str(resume)]
     elif recipe is None:
         raise RecipeError("Name a recipe, for example `konvoi train digits-cnn --ranks 2`.")

@@ -47,17 +47,7 @@ class Material:
 
 
 def prepare(recipe: Recipe, data_dir: str | Path | None, contract: Bands | None = None) -> Material:
-    """Read the source, split it, fit the bands on the training split, and build the network.
-
-    Args:
-        recipe: the experiment.
-        data_dir: where the source's files are.
-        contract: of the pretrained weights, for a recipe whose `input.normalise` is `weights`.
-
-    Raises:
-        KonvoiError: the data are not what the recipe says, its loss does not fit their labels, or its split leaks and
-            it does not allow that.
-    """
+    """`read_data`, whose arguments and errors these are, and build the network."""
     dataset, split, bands = read_data(recipe, None if data_dir is None else Path(data_dir), contract)
     seed_torch(recipe.seed, "initialise")
     network = build_network(recipe, dataset.image_shape, len(dataset.class_names))

@@ -82,9 +82,9 @@ def train(
     data_path = None if data_dir is None else Path(data_dir)
     ranks = join()
     display = _display(display, ranks)
+    require_fitting_ranks(recipe, ranks.size)
     with _engine_for(recipe):
         material = prepare(recipe, data_path, _contract(recipe, data_path))
-    require_fitting_ranks(recipe, ranks.size)
     device = choose_device(recipe.compute.device, ranks.local_rank)
     precision = _precision(recipe, device)
     # Before the run folder is made, because weights may not fit.
@@ -149,6 +149,7 @@ def resume(
     run = load_run(folder)
     ranks = join()
     display = _display(display, ranks)
+    require_fitting_ranks(run.recipe, ranks.size)
     with _engine_for(run.recipe):
         material = prepare_again(run, data_dir)
     device = choose_device(run.recipe.compute.device, ranks.local_rank)

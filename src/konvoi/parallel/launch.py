@@ -152,6 +152,8 @@ def _run_rank(arguments: list[str], gate: Gate) -> None:
     if _said_outcome() >= _STOPPED:
         # An agent that was stopped does not take what this rank returns, and would wait half a minute for its end. One
         # that was not has a second to take it.
+        sys.stdout.flush()
+        sys.stderr.flush()
         exit_anyway = Timer(1.0, os._exit, (0,))
         exit_anyway.daemon = True
         exit_anyway.start()

@@ -57,6 +57,8 @@ def study_scaling(
         TrainingInterrupted: a signal came; the same call goes on.
     """
     sizes = sorted(sizes)
+    from konvoi.experiment import require_fitting_ranks
+
     if not sizes or sizes[0] < 1 or len(set(sizes)) < len(sizes):
         raise RecipeError(f"--ranks: whole numbers from 1 on, each once, were expected; found {list(sizes)}.")
     threads = threads or _threads(sizes[-1])
@@ -65,11 +67,7 @@ def study_scaling(
     for mode in modes:
         for ranks in sizes:
             own = base if mode == "strong" else with_batch_times(base, ranks, sizes[0])
-            if min([own.budget.batch, *(change.batch for change in own.budget.batch_schedule)]) < ranks:
-                raise RecipeError(
-                    f"budget.batch {own.budget.batch} is too small for {ranks} ranks. Use fewer ranks, a larger batch "
-                    "(--set budget.batch=…), or --mode weak."
-                )
+            require_fitting_ranks(own, ranks)
             place = folder / "runs" / (str(ranks) if ranks == sizes[0] else f"{mode}-{ranks}")
             planned.setdefault(place, (own, ranks, []))[2].append(mode)
     claim(
