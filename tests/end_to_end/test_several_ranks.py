@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,10 @@ def test_a_run_of_two_ranks_is_a_run(undisturbed: Path) -> None:
     assert run.facts.environment["ranks"] == "2 ranks on one host, started by --ranks"
     assert len(run.history) == 25
     assert run.test_log.read_text().count("\n") == 1
+    page = run.report_path.read_text()
+    listed = re.findall(r'<li><a href="#(\w+)"', page)
+    assert listed == ["result", *re.findall(r'<section id="(\w+)"', page)]
+    assert "ranks" in listed
     assert run.evaluation is not None
     assert run.evaluation.test is not None
     assert run.evaluation.test.accuracy > 0.95
