@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Callable
@@ -45,6 +46,12 @@ def printable(name: str | os.PathLike[str]) -> str:
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of `write_aside` that a killed process left in a folder."""
     for leftover in folder.glob(".*.part"):
+        leftover.unlink(missing_ok=True)
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """Remove those of one file, in a folder in which others may be at work."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.[0-9]*.part"):
         leftover.unlink(missing_ok=True)
 
 

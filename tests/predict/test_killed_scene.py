@@ -103,3 +103,13 @@ def test_another_scene_or_other_settings_begin_anew_and_say_so(tmp_path: Path) -
 
     with rasterio.open(out) as made:
         assert np.isfinite(made.read()).all()
+
+
+def test_what_a_killed_process_was_writing_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", reflectances(120, 60))
+    stale = [".map.tif.123.part", "..map.tif.part.json.123.part"]
+    others = [".other.tif.123.part", ".map.tif.png.123.part"]
+    for name in (*stale, *others):
+        (tmp_path / name).write_bytes(b"half")
+    map_scene(linear_classifier(), scene, tmp_path / "map.tif")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == sorted(others)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from konvoi.errors import DataError
-from konvoi.files import write_json
+from konvoi.files import remove_leftovers_of, write_json
 
 
 class UnfinishedMap:
@@ -38,6 +38,7 @@ class UnfinishedMap:
         Raises:
             DataError: the folder does not exist or cannot be written.
         """
+        self._out = out
         self._rows_path = out.with_name(f".{out.name}.part.npy")
         self._facts_path = out.with_name(f".{out.name}.part.json")
         self._shape = shape
@@ -50,6 +51,8 @@ class UnfinishedMap:
             raise DataError(f"{out} cannot be written: {error.strerror or error}.") from error
 
     def _begin(self) -> None:
+        for written in (self._out, self._facts_path):
+            remove_leftovers_of(written)
         facts = _json(self._facts_path)
         self.replaced_another = facts is not None and facts.get("fingerprint") != self._fingerprint
         if facts is not None and not self.replaced_another and self._rows_path.exists():
